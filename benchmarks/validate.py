@@ -1,0 +1,170 @@
+"""Long physics ensembles, shard by shard: ``python -m benchmarks.validate NAME --budget 90m``.
+
+Finished toys are kept in ``benchmarks/.validate/NAME``; a later run goes on from there. The result so far is written to
+``benchmarks/results/validate_NAME.json`` after every step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+
+from backdrop import Channel, Setup
+from backdrop.methods.abcd import Plane
+from backdrop.methods.transfer import Binned
+from backdrop.synthetic import GaussianPlane
+from backdrop.tasks import pool, write_atomic
+from backdrop.validation import Coverage, coverage
+
+from .harness import RESULTS, machine, versions
+
+KEPT = Path(__file__).resolve().parent / ".validate"
+STEP = 100
+
+
+@dataclass(frozen=True)
+class Validation:
+    """An ensemble: how to draw a toy, its truth, how many toys, and the bands of the pull mean and width."""
+
+    title: str
+    make: Callable[[int], Setup]
+    channels: tuple[Channel, ...]
+    truth: np.ndarray
+    seed: int
+    replicas: int
+    toys: int
+    mean: tuple[float, float]
+    width: tuple[float, float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+PLANE = Plane("x1", "x2", 0.0, 0.0)
+MASS = hist.axis.Regular(4, 100, 200, name="m", label=r"$m$ [GeV]")
+TOY = GaussianPlane(fakes=12_000, reals=2_000)
+SIMULATION = GaussianPlane(fakes=0, reals=10_000)
+
+
+def plane_minus_reals(seed: int) -> Setup:
+    """Fakes and reals, the reals subtracted by a simulation of five times their size."""
+    simulated = SIMULATION.draw(seed=seed, sample="reals", weight=0.2)
+    return Setup(PLANE.abcd(), TOY.draw(seed=seed) - simulated)
+
+
+def binned_plane(seed: int) -> Setup:
+    """Fakes alone, the transfer factor measured per mass bin."""
+    return Setup(PLANE.abcd(Binned(MASS)), GaussianPlane(fakes=40_000, reals=0).draw(seed=seed))
+
+
+def _abcd(fakes: GaussianPlane) -> np.ndarray:
+    return fakes.expected(0.0, 0.0)["A"] * fakes.mass_shares(np.asarray(MASS.edges))
+
+
+VALIDATIONS: Mapping[str, Validation] = {
+    "abcd": Validation(
+        "ABCD, reals subtracted, 3000 expected fakes in each region: yield and four mass bins",
+        plane_minus_reals,
+        (Channel("SR", PLANE.region, (MASS,)),),
+        _abcd(TOY),
+        seed=20_260,
+        replicas=100,
+        toys=2000,
+        mean=(0.0, 0.0),
+        width=(1.0, 1.0),
+    ),
+    "abcd_binned": Validation(
+        "ABCD with a transfer factor per mass bin, 10 000 expected fakes in each region",
+        binned_plane,
+        (Channel("SR", PLANE.region, (MASS,)),),
+        _abcd(GaussianPlane(fakes=40_000, reals=0)),
+        seed=20_261,
+        replicas=100,
+        toys=2000,
+        mean=(0.0, 0.0),
+        width=(1.0, 1.0),
+    ),
+}
+
+
+def run(name: str, seconds: float, jobs: int) -> dict[str, Any]:
+    """Run one validation as far as the time allows, and write its result after every step."""
+    one, started = VALIDATIONS[name], time.monotonic()
+    record: dict[str, Any] = {}
+    with pool(jobs) as spread:
+        for toys in range(STEP, one.toys + 1, STEP):
+            found = coverage(
+                one.make, one.channels, one.truth, toys=toys, seed=one.seed, replicas=one.replicas, map=spread,
+                directory=KEPT / name,
+            )  # fmt: skip
+            record = _record(name, one, found)
+            write_atomic(RESULTS / f"validate_{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+            print(f"{toys}/{one.toys} {found}", flush=True)
+            if time.monotonic() - started > seconds:
+                break
+    return record
+
+
+def _record(name: str, one: Validation, found: Coverage) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": one.title,
+        "toys": found.toys,
+        "of": one.toys,
+        "replicas": one.replicas,
+        "seed": one.seed,
+        "bands": {"mean": one.mean, "width": one.width},
+        "met": found.meets(one.mean, one.width, bins=True),
+        "pulls": [
+            {
+                "quantity": quantity,
+                "mean": round(float(table.mean[i]), 4),
+                "mean_error": round(float(table.mean_error[i]), 4),
+                "width": round(float(table.width[i]), 4),
+                "width_error": round(float(table.width_error[i]), 4),
+            }
+            for table in (found.yields, found.bins)
+            for i, quantity in enumerate(table.names)
+        ],
+        "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": versions(("numpy", "scipy", "numba")),
+    }
+
+
+def budget(text: str) -> float:
+    """Return seconds from 90m, 2h, 45s or plain seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a time: write 45s, 90m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def main() -> int:
+    """Run the validation named on the command line; 1 if it is complete and its bands are not met."""
+    parser = argparse.ArgumentParser(prog="make validate", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=sorted(VALIDATIONS), help="which validation")
+    parser.add_argument("--budget", type=budget, default=budget("90m"), help="time to spend: 45s, 90m, 2h")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    if given.name is None:
+        print("make validate NAME=… BUDGET=90m, with NAME one of:")
+        print(*(f"  {name:16s} {one.title}" for name, one in VALIDATIONS.items()), sep="\n")
+        return 0
+    record = run(given.name, given.budget, given.jobs)
+    print(f"bands met: {record['met']} ({record['toys']} of {record['of']} toys)")
+    return 0 if record["met"] or record["toys"] < record["of"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Compiled loops of the core: hashes of event keys."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+POISSON_CDF = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(19)])
+
+
+@numba.njit(cache=True, inline="always")
+def _splitmix(x: np.uint64) -> np.uint64:
+    z = x + _STEP
+    z = (z ^ (z >> np.uint64(30))) * _FIRST
+    z = (z ^ (z >> np.uint64(27))) * _SECOND
+    return z ^ (z >> np.uint64(31))
+
+
+@numba.njit(cache=True)
+def mix(key: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Combine a key with one more integer column (splitmix64)."""
+    out = np.empty_like(key)
+    for i in range(key.size):
+        out[i] = _splitmix(key[i] ^ _splitmix(value[i]))
+    return out
+
+
+@numba.njit(cache=True)
+def hash_uniform(key: NDArray[np.uint64], seed: np.uint64) -> NDArray[np.float64]:
+    """Return a uniform number in [0, 1) from (seed, key)."""
+    out = np.empty(key.size)
+    start = _splitmix(seed)
+    for i in range(key.size):
+        out[i] = (_splitmix(key[i] ^ start) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return out
+
+
+@numba.njit(cache=True)
+def poisson_counts(key: NDArray[np.uint64], seeds: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Return Poisson(1) counts, shape (seeds, n), by inversion of the uniform hash."""
+    out = np.empty((seeds.size, key.size), np.uint8)
+    for j in range(seeds.size):
+        start = _splitmix(seeds[j])
+        for i in range(key.size):
+            u = (_splitmix(key[i] ^ start) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+            k = 0
+            while k < 18 and u >= POISSON_CDF[k]:
+                k += 1
+            out[j, i] = k
+    return out

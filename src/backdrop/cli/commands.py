@@ -1,0 +1,230 @@
+"""The commands: what they are given is read, the library does the work, and what it found is shown."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+__all__ = ["app"]
+
+_HELP = """
+Data-driven background estimates: from a YAML configuration to a report.
+
+A configuration names samples, regions, methods and channels; what is sealed in it is never read.
+
+[bold]First steps[/bold]
+
+  backdrop demo                             a full estimate on made-up events
+  backdrop methods                          which methods there are, and when they fail
+  backdrop check analysis.yaml              is the configuration right, is anything sealed read?
+  backdrop run analysis.yaml --out results  the estimate, its closure, the fit, the report
+
+[bold]Exit codes[/bold]  0 done, 2 configuration, 3 input, 4 blinding, 5 numerics, 6 stored results, 7 stopped or out of
+resources: give the same command again to resume. Add --debug to any command for a traceback.
+"""
+
+_RUN = """
+[bold]Examples[/bold]
+
+  backdrop run analysis.yaml --out results
+  backdrop run analysis.yaml --out results --jobs 8      the same numbers, sooner
+  backdrop run analysis.yaml --out unblinded --unblind "approved on 3 May, all closures pass"
+
+A run that was stopped, however, is resumed by the same command. A folder of another configuration is refused, with what
+changed, unless --overwrite is given.
+"""
+
+_CHECK = """
+[bold]Example[/bold]
+
+  backdrop check analysis.yaml
+
+Nothing but the heads of files is read. The table says, for each region that a method or a closure reads, whether the
+seals allow it.
+"""
+
+app = typer.Typer(
+    help=_HELP,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Executor(str, Enum):
+    """Where tasks run."""
+
+    local = "local"
+
+
+Configuration = Annotated[Path, typer.Argument(help="The YAML configuration.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Folder for everything that is written.", show_default=False)]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes. The numbers do not depend on it.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="In place of the configuration's seed.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of another configuration in --out.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        _console().print(f"backdrop {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Accept what may stand before a command."""
+
+
+@app.command(epilog=_RUN)
+def run(
+    configuration: Configuration,
+    out: Out,
+    seed: Seed = None,
+    jobs: Jobs = 1,
+    unblind: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Read sealed rows, for this reason. Logged for good.", show_default=False),
+    ] = None,
+    unblind_region: Annotated[
+        list[str] | None, typer.Option(help="Unblind this sealed region only; may be repeated.", show_default=False)
+    ] = None,
+    overwrite: Overwrite = False,
+    executor: Annotated[Executor, typer.Option(help="Where tasks run.")] = Executor.local,
+) -> None:
+    """Estimate, compare, fit and report what a configuration asks for."""
+    from ..config import load
+    from ..run import Request
+
+    request = Request(out, jobs, unblind, tuple(unblind_region or ()), overwrite, ("backdrop", *sys.argv[1:]))
+    _perform(load(configuration, seed=seed), request)
+
+
+@app.command()
+def demo(
+    name: Annotated[str, typer.Argument(help="Which demonstration.")] = "abcd",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for everything that is written.", show_default="demo-NAME")
+    ] = None,
+    jobs: Jobs = 1,
+    overwrite: Overwrite = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the demonstrations and stop.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the configuration, to start your own from, and stop.")] = False,
+) -> None:
+    """Run a full estimate on made-up events, from data to report."""
+    from ..config import load
+    from ..demos import demo as found
+    from ..demos import demos
+    from ..run import Request
+    from ..run.folder import state_of
+
+    if show_list:
+        for each, file in demos().items():
+            print(f"{each:<16} {load(file).configuration.title}")
+        return
+    if show:
+        print(found(name).read_text(), end="")
+        return
+    home = out or Path(f"demo-{name}")
+    analysis = load(found(name))
+    before = state_of(home)
+    own = before is not None and before.name == analysis.name
+    _perform(analysis, Request(home, jobs, overwrite=overwrite or own, command=("backdrop", *sys.argv[1:])))
+
+
+@app.command(epilog=_CHECK)
+def check(configuration: Configuration) -> None:
+    """Check a configuration and its inputs, and which regions are sealed, without reading a row."""
+    from ..config import load
+    from ..errors import BlindedError
+    from ..run.overlaps import overlaps
+    from ..run.samples import look
+    from . import tables
+
+    analysis = load(configuration)
+    files = look(analysis)
+    found = list(overlaps(analysis))
+    console = _console()
+    console.print(tables.overlaps(found))
+    for name, one in files.items():
+        console.print(f"{name}: {one}", markup=False, highlight=False)
+    if forbidden := [one for one in found if one.forbidden]:
+        first = forbidden[0]
+        raise BlindedError(
+            f"{len(forbidden)} of these would read sealed rows, the first: {first.use} in region '{first.region}' of "
+            f"sample '{first.sample}'; change the region to '... & ~({{sealed}})', or the seal"
+        )
+    console.print(f"{configuration} is fine: fingerprint {analysis.fingerprint[:12]}", markup=False, highlight=False)
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One method, in full.", show_default=False)] = None,
+) -> None:
+    """List the methods, or tell what one assumes, when it fails and what its settings are."""
+    from ..errors import ConfigError, nearest
+    from ..methods import METHODS
+    from . import tables
+
+    console = _console()
+    if name is None:
+        console.print(tables.methods(METHODS))
+        return
+    if name not in METHODS:
+        raise ConfigError(f"no method '{name}'{nearest(name, METHODS)}; methods: {', '.join(METHODS)}")
+    tables.show_method(console, METHODS[name])
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Render the report of a finished run again."""
+    from ..run.again import report_again
+
+    _console().print(f"report: {report_again(folder)}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of configurations, for an editor's completion."""
+    import json
+
+    from ..config import Configuration as Model
+
+    print(json.dumps(Model.model_json_schema(), indent=1))
+
+
+def _perform(analysis: object, request: object) -> None:
+    from ..config import Analysis
+    from ..run import Request, perform
+    from . import tables
+
+    if not (isinstance(analysis, Analysis) and isinstance(request, Request)):
+        raise TypeError
+    done = perform(analysis, request)
+    console = _console()
+    console.print(tables.yields(done.outcome))
+    if any(done.outcome.closures.values()):
+        console.print(tables.closures(done.outcome))
+    if done.outcome.fits:
+        console.print(tables.fits(done.outcome))
+    for warning in done.results.warnings:
+        console.print(f"warning: {warning}", markup=False, highlight=False)
+    console.print(f"report: {done.report}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    return Console(highlight=False)

@@ -1,0 +1,98 @@
+"""Tables for the terminal: yields, closures, fits, regions and methods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from ..methods import Row
+    from ..run.execute import Outcome
+    from ..run.overlaps import Overlap
+
+__all__ = ["closures", "fits", "methods", "overlaps", "yields"]
+
+
+def yields(outcome: Outcome) -> Table:
+    """Return the yields of all channels by method."""
+    table = _table("Background", "method", "channel", "estimate", "statistical", "systematic", "observed")
+    for method, estimate in outcome.estimates.items():
+        for channel in estimate.channels:
+            found = estimate.total(channel.name)
+            seen = outcome.observed[method][channel.name]
+            values = _aligned(found.value, found.total), _aligned(found.statistical, found.total)
+            observed = "sealed" if seen is None else _aligned(float(seen.sum()), found.total)
+            _add(table, method, channel.name, *values, _aligned(found.systematic, found.total), observed)
+    return table
+
+
+def closures(outcome: Outcome) -> Table:
+    """Return the closures."""
+    table = _table("Closure", "method", "channel", "observed", "predicted", "error", "chi2/ndf", "p-value", "pulls")
+    for method, found in outcome.closures.items():
+        for channel, one in found.items():
+            total = one.total
+            width = "" if one.pull_width is None else f" +- {one.pull_width:.2f}"
+            _add(
+                table,
+                method,
+                channel,
+                _aligned(total.observed, total.uncertainty),
+                _aligned(total.predicted, total.uncertainty),
+                _aligned(total.uncertainty, total.uncertainty),
+                f"{one.chi2:.1f}/{one.ndf}",
+                f"{one.p_value:.3g}",
+                f"{one.pull_mean:.2f}{width}",
+            )
+    return table
+
+
+def fits(outcome: Outcome) -> Table:
+    """Return the fits."""
+    table = _table("Fit", "method", "signal strength", "limit (expected)", "limit (observed)", "Asimov channels")
+    for method, one in outcome.fits.items():
+        strength = "" if one.poi is None else f"{one.value:.3g} +- {one.error:.2g}"
+        expected = "" if one.limit_expected is None else f"{one.limit_expected[2]:.3g}"
+        observed = "" if one.limit_observed is None else f"{one.limit_observed:.3g}"
+        _add(table, method, strength, expected, observed, ", ".join(one.asimov_channels))
+    return table
+
+
+def overlaps(found: Iterable[Overlap]) -> Table:
+    """Return which regions may share rows, and which of those are sealed."""
+    table = _table("Regions that are read", "use", "region", "sample", "sealed rows")
+    for one in found:
+        _add(table, one.use, one.region, one.sample, one.verdict)
+    return table
+
+
+def methods(rows: Mapping[str, Row]) -> Table:
+    """Return the methods of the package."""
+    table = _table("Methods", "name", "what it is")
+    for row in rows.values():
+        _add(table, row.name, row.title)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(cell) for cell in cells))
+
+
+def _aligned(value: float, error: float) -> str:
+    """Return a value with as many digits as two digits of its error need."""
+    if not (error > 0 and math.isfinite(error)):
+        return f"{value:.6g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f}"

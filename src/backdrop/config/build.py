@@ -1,0 +1,218 @@
+"""From a configuration to an analysis: names become regions, methods, channels and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path as FilePath
+from typing import TypeVar
+
+from backdrop.channel import Channel
+from backdrop.errors import BackdropError, nearest
+from backdrop.events import Seal
+from backdrop.methods import METHODS
+from backdrop.synthetic import SAMPLES
+
+from . import model, settings, strict_yaml
+from .analysis import Analysis, Closure, Draw, Fit, Process, SealedSample, Task
+from .combination import Combination
+from .document import Document, Path
+from .regions import Regions
+from .settings import Scope
+from .validate import configuration
+
+__all__ = ["build", "load"]
+
+T = TypeVar("T")
+
+
+def load(path: FilePath | str, *, seed: int | None = None) -> Analysis:
+    """Read a YAML configuration and build its analysis; `seed` replaces the configuration's.
+
+    Raises
+    ------
+    ConfigError, CutError
+        If anything in it is wrong: the message names line and column and the nearest right name.
+    """
+    document = strict_yaml.read(path)
+    given = configuration(document)
+    return build(document, given if seed is None else given.model_copy(update={"seed": seed}), FilePath(path).parent)
+
+
+def build(document: Document, given: model.Configuration, folder: FilePath) -> Analysis:
+    """Build the analysis of a validated configuration.
+
+    Raises
+    ------
+    ConfigError, CutError
+        If a name stands for nothing, or settings contradict each other.
+    """
+    names = _Names(document, given)
+    tasks = {name: _task(names, name, method) for name, method in given.methods.items()}
+    return Analysis(
+        configuration=given,
+        document=document,
+        folder=folder,
+        draw=_draw(names),
+        regions=names.regions.named,
+        seals=_seals(names),
+        tasks=tasks,
+        variations={
+            name: _variations(names, ("methods", name, "variations"), method.variations, tasks[name])
+            for name, method in given.methods.items()
+        },
+        channels=tuple(_channel(names, name, one) for name, one in given.channels.items()),
+        closures=_closures(names),
+        fit=None if given.fit is None else _fit(names, given.fit),
+    )
+
+
+class _Names:
+    """What the names of a configuration stand for, and where a wrong one stands."""
+
+    def __init__(self, document: Document, given: model.Configuration) -> None:
+        self.document, self.given = document, given
+        self.regions = Regions.read(document, given.regions)
+        self.scope = Scope(document, self.regions, {name: row.method for name, row in METHODS.items()})
+        if bool(given.inputs) == (given.synthetic is not None):
+            what = "either 'inputs' or 'synthetic', not both" if given.inputs else "'inputs' or 'synthetic'"
+            raise document.error((), f"the configuration needs {what}")
+
+    def sample(self, path: Path, name: str) -> str:
+        """Return a sample's name; a generator's samples are known only once it ran."""
+        return name if self.given.synthetic else self.known(path, name, self.given.inputs, "sample")
+
+    def channel(self, path: Path, name: str) -> str:
+        return self.known(path, name, self.given.channels, "channel")
+
+    def methods(self, path: Path, names: list[str] | None) -> tuple[str, ...]:
+        """Return the named methods, or all of them."""
+        if names is None:
+            return tuple(self.given.methods)
+        return tuple(self.known((*path, i), name, self.given.methods, "method") for i, name in enumerate(names))
+
+    def events(self, path: Path, text: str) -> Combination:
+        found = self.at(path, lambda: Combination.read(text))
+        for name in found.samples:
+            self.sample(path, name)
+        return found
+
+    def known(self, path: Path, name: str, known: Collection[str], what: str) -> str:
+        if name not in known:
+            have = ", ".join(known) or "none"
+            raise self.document.error(path, f"no {what} '{name}'{nearest(name, known)}; there is: {have}")
+        return name
+
+    def at(self, path: Path, make: Callable[[], T]) -> T:
+        """Return what `make` returns; its errors get the place."""
+        try:
+            return make()
+        except BackdropError as error:
+            raise self.document.located(path, error) from None
+
+
+def _draw(names: _Names) -> Draw | None:
+    given = names.given.synthetic
+    if given is None:
+        return None
+    name = names.known(("synthetic", "name"), given.name, SAMPLES, "generator")
+    values = settings.arguments(SAMPLES[name], given.settings, names.scope, ("synthetic", "settings"))
+    return Draw(SAMPLES[name], names.given.seed if given.seed is None else given.seed, values)
+
+
+def _seals(names: _Names) -> tuple[SealedSample, ...]:
+    found: dict[str, SealedSample] = {}
+    for i, one in enumerate(names.given.seal):
+        path: Path = ("seal", i)
+        if one.sample in found:
+            text = f"sample '{one.sample}' is sealed twice; seal one region, such as '{{SR}} | {{VR}}'"
+            raise names.document.error((*path, "sample"), text)
+        region = names.regions.at((*path, "region"), one.region)
+        sample = names.sample((*path, "sample"), one.sample)
+        found[one.sample] = SealedSample(sample, Seal(region, tuple(one.reveal)))
+    return tuple(found.values())
+
+
+def _channel(names: _Names, name: str, given: model.Channel) -> Channel:
+    path: Path = ("channels", name)
+    axes = tuple(settings.axis(one, names.document, (*path, "axes", i)) for i, one in enumerate(given.axes))
+    region = names.regions.at((*path, "region"), given.region)
+    return names.at(path, lambda: Channel(name, region, axes))
+
+
+def _task(names: _Names, name: str, given: model.Method) -> Task:
+    path: Path = ("methods", name)
+    kind = METHODS[names.known((*path, "type"), given.type, METHODS, "method")].method
+    method = settings.build(kind, given.settings, names.scope, (*path, "settings"))
+    return Task(method, names.events((*path, "events"), given.events))
+
+
+def _variations(
+    names: _Names, path: Path, given: Mapping[str, model.Variation], nominal: Task
+) -> dict[str, tuple[Task, ...]]:
+    return {
+        label: tuple(_shifted(names, nominal, shift, place) for shift, place in _sides(names, one, (*path, label)))
+        for label, one in given.items()
+    }
+
+
+def _sides(names: _Names, one: model.Variation, path: Path) -> list[tuple[model.Shift, Path]]:
+    """Return the change of a variation, or its up and down changes, each with its place."""
+    own = _changes(one)
+    if own and (one.up or one.down):
+        raise names.document.error(path, f"'{path[-1]}' has 'up' or 'down' beside a change of its own", on_key=True)
+    if own:
+        return [(one, path)]
+    if one.up is None or one.down is None or not (_changes(one.up) and _changes(one.down)):
+        text = f"'{path[-1]}' changes nothing: give 'events' or 'settings', or give them in both 'up' and 'down'"
+        raise names.document.error(path, text, on_key=True)
+    return [(one.up, (*path, "up")), (one.down, (*path, "down"))]
+
+
+def _changes(one: model.Shift) -> bool:
+    return one.events is not None or bool(one.settings)
+
+
+def _shifted(names: _Names, nominal: Task, shift: model.Shift, path: Path) -> Task:
+    method = settings.changed(nominal.method, shift.settings, names.scope, (*path, "settings"))
+    return Task(method, nominal.events if shift.events is None else names.events((*path, "events"), shift.events))
+
+
+def _closures(names: _Names) -> tuple[Closure, ...]:
+    found: dict[tuple[str, str], Closure] = {}
+    for i, one in enumerate(names.given.closures):
+        path: Path = ("closures", i)
+        channel = names.channel((*path, "channel"), one.channel)
+        for method in names.methods((*path, "methods"), one.methods):
+            if (channel, method) in found:
+                raise names.document.error(path, f"the closure of '{method}' in '{channel}' is asked for twice")
+            found[channel, method] = Closure(channel, method, one.as_variation, one.smooth)
+    return tuple(found.values())
+
+
+def _fit(names: _Names, given: model.Fit) -> Fit:
+    signal = names.given.signal
+    return Fit(
+        data=names.sample(("fit", "data"), given.data),
+        channels=tuple(names.channel(("fit", "channels", i), name) for i, name in enumerate(given.channels)),
+        methods=names.methods(("fit", "methods"), given.methods),
+        backgrounds={name: _process(names, name, one) for name, one in given.backgrounds.items()},
+        signal=None if signal is None else names.events(("signal",), signal),
+        empty=given.empty,
+    )
+
+
+def _process(names: _Names, name: str, given: model.Process) -> Process:
+    path: Path = ("fit", "backgrounds", name)
+    if name in (*names.given.methods, "signal"):
+        raise names.document.error(path, f"'{name}' is taken by a method or the signal; choose another", on_key=True)
+    variations = {
+        label: tuple(_scaled(names, shift, place) for shift, place in _sides(names, one, (*path, "variations", label)))
+        for label, one in given.variations.items()
+    }
+    return Process(names.events((*path, "events"), given.events), variations)
+
+
+def _scaled(names: _Names, shift: model.Shift, path: Path) -> Combination:
+    if shift.settings or shift.events is None:
+        raise names.document.error(path, f"a process has no settings: '{path[-1]}' needs 'events'", on_key=True)
+    return names.events((*path, "events"), shift.events)

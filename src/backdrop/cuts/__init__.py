@@ -1,0 +1,1 @@
+"""The cut language: read (`grammar`), evaluated (`values`), compared without data (`overlap`)."""

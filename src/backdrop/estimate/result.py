@@ -1,0 +1,225 @@
+"""Estimate: the background in the bins of all channels, with everything that makes its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..channel import Channel, overlapping
+from ..errors import ConfigError, CutError, DataError, nearest
+
+if TYPE_CHECKING:
+    import hist
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Estimate", "Yield"]
+
+
+@dataclass(frozen=True)
+class Yield:
+    """A channel's yield with its uncertainty: statistical (sum of squared weights and replicas), systematic, total."""
+
+    value: float
+    statistical: float
+    systematic: float
+    total: float
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The expected background in one flat vector of bins over all channels.
+
+    The covariance is ``diag(sumw2) + sum over blocks of cov(replicas) + sum over variations of d d^T`` with
+    ``d = (up - down) / 2``. Estimates add: equal block names are the same resamples and add row by row, different ones
+    are independent; equal variation names are the same nuisance.
+
+    Attributes
+    ----------
+    channels
+        The channels, in the order of the flat vector.
+    nominal
+        Expected yields, shape (bins,).
+    sumw2
+        Sum of squared weights of the application sample, shape (bins,).
+    replicas
+        Block name to yields of shape (n, bins), one row for each resampled fit.
+    variations
+        Name to (up, down), absolute yields of shape (bins,).
+    seeds
+        Block name to the seed of its resamples.
+    """
+
+    channels: tuple[Channel, ...]
+    nominal: Array
+    sumw2: Array
+    replicas: Mapping[str, Array] = field(default_factory=dict)
+    variations: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        bins = sum(channel.size for channel in self.channels)
+        pieces = {"nominal": self.nominal, "sumw2": self.sumw2}
+        pieces |= {f"replica block '{name}'": rows.T for name, rows in self.replicas.items()}
+        pieces |= {f"variation '{name}'": np.stack(pair, axis=1) for name, pair in self.variations.items()}
+        for what, array in pieces.items():
+            if len(array) != bins:
+                raise DataError(f"{what} has {len(array)} bins, the channels have {bins}")
+            if not np.isfinite(array).all():
+                raise DataError(f"{what} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite")
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{c.name} {y.value:.6g} ± {y.total:.2g}" for c in self.channels for y in [self.total(c.name)])
+        return f"Estimate({rows}; blocks {sorted(self.replicas)}; variations {sorted(self.variations)})"
+
+    # ---- parts -----------------------------------------------------------------------------------------------------
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel by name.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such channel.
+        """
+        for channel in self.channels:
+            if channel.name == name:
+                return channel
+        names = [channel.name for channel in self.channels]
+        raise ConfigError(f"no channel '{name}'{nearest(name, names)}; channels: {', '.join(names)}")
+
+    def bins(self, name: str) -> slice:
+        """Return where a channel's bins are in the flat vector."""
+        self.channel(name)
+        start = 0
+        for channel in self.channels:
+            if channel.name == name:
+                break
+            start += channel.size
+        return slice(start, start + channel.size)
+
+    def only(self, *names: str) -> Estimate:
+        """Return the estimate of some channels, in the order given."""
+        where = np.concatenate([np.arange(len(self.nominal))[self.bins(name)] for name in names])
+        return self._map(lambda array: array[..., where], tuple(self.channel(name) for name in names))
+
+    def covariance(self, channel: str | None = None) -> Array:
+        """Return the covariance of the bins of one channel, or of all, shape (bins, bins).
+
+        Raises
+        ------
+        CutError
+            If all are asked for and two channels may share rows, whose covariance is not known.
+        """
+        if channel is not None:
+            return self.only(channel).covariance() if len(self.channels) > 1 else self._covariance()
+        if pair := overlapping(self.channels):
+            raise CutError(
+                f"channels '{pair[0]}' and '{pair[1]}' may share rows, so the squared weights do not give their "
+                "covariance; ask for one channel, or make the regions disjoint"
+            )
+        return self._covariance()
+
+    def _covariance(self) -> Array:
+        shifts = [(up - down) / 2 for up, down in self.variations.values()]
+        return self.statistical_covariance() + sum((np.outer(d, d) for d in shifts), np.zeros((1, 1)))
+
+    def statistical_covariance(self) -> Array:
+        """Return the part of the covariance from the sum of squared weights and the replica blocks."""
+        total = np.diag(self.sumw2)
+        for rows in self.replicas.values():
+            centred = rows - rows.mean(axis=0)
+            total = total + centred.T @ centred / (len(rows) - 1)
+        return total
+
+    def total(self, channel: str) -> Yield:
+        """Return a channel's yield with its uncertainties, all its bins fully correlated as the parts say."""
+        part = self.only(channel)
+        shifts = [float((up - down).sum()) / 2 for up, down in part.variations.values()]
+        statistical = float(np.sqrt(max(part.statistical_covariance().sum(), 0.0)))
+        systematic = float(np.sqrt(sum(shift**2 for shift in shifts)))
+        return Yield(float(part.nominal.sum()), statistical, systematic, float(np.hypot(statistical, systematic)))
+
+    def hist(self, channel: str) -> hist.Hist[Any]:
+        """Return a channel as a `hist.Hist` with Weight storage; the variance is the total one."""
+        part = self.only(channel)
+        return part.channels[0].hist(part.nominal, np.diag(part._covariance()))
+
+    # ---- algebra ---------------------------------------------------------------------------------------------------
+
+    def _map(self, change: Callable[[Array], Array], channels: tuple[Channel, ...] | None = None) -> Estimate:
+        return replace(
+            self,
+            channels=self.channels if channels is None else channels,
+            nominal=change(self.nominal),
+            sumw2=change(self.sumw2),
+            replicas={name: change(rows) for name, rows in self.replicas.items()},
+            variations={name: (change(up), change(down)) for name, (up, down) in self.variations.items()},
+        )
+
+    def with_variation(self, name: str, up: Array, down: Array | None = None) -> Estimate:
+        """Return the estimate with one more systematic: absolute yields, mirrored if only `up` is given."""
+        if name in self.variations:
+            raise ConfigError(f"there is a variation '{name}' already; choose another name")
+        pair = (np.asarray(up, float), 2 * self.nominal - up if down is None else np.asarray(down, float))
+        return replace(self, variations={**self.variations, name: pair})
+
+    def __rmul__(self, factor: float) -> Estimate:
+        return replace(self._map(lambda array: factor * array), sumw2=factor**2 * self.sumw2)
+
+    def __add__(self, other: Estimate) -> Estimate:
+        if [c.state() for c in self.channels] != [c.state() for c in other.channels]:
+            raise ConfigError("estimates of different channels do not add; estimate both in the same channels")
+        for name in self.replicas.keys() & other.replicas.keys():
+            if self.seeds.get(name) != other.seeds.get(name) or len(self.replicas[name]) != len(other.replicas[name]):
+                raise ConfigError(
+                    f"replica block '{name}' has {len(self.replicas[name])} replicas of seed {self.seeds.get(name)} in "
+                    f"one estimate and {len(other.replicas[name])} of seed {other.seeds.get(name)} in the other; use "
+                    "the same number and seed (same resamples), or give the blocks different names"
+                )
+        blocks = dict.fromkeys([*self.replicas, *other.replicas])
+        names = dict.fromkeys([*self.variations, *other.variations])
+        return Estimate(
+            self.channels,
+            self.nominal + other.nominal,
+            self.sumw2 + other.sumw2,
+            {name: self.replicas.get(name, self.nominal) + other.replicas.get(name, other.nominal) for name in blocks},
+            {name: (self._up(name) + other._up(name), self._down(name) + other._down(name)) for name in names},
+            {**self.seeds, **other.seeds},
+        )
+
+    def _up(self, name: str) -> Array:
+        return self.variations[name][0] if name in self.variations else self.nominal
+
+    def _down(self, name: str) -> Array:
+        return self.variations[name][1] if name in self.variations else self.nominal
+
+    # ---- on disk ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return arrays, numbers and strings from which :meth:`from_state` restores the estimate."""
+        return {
+            "channels": [channel.state() for channel in self.channels],
+            "nominal": self.nominal,
+            "sumw2": self.sumw2,
+            "replicas": dict(self.replicas),
+            "up": {name: up for name, (up, _) in self.variations.items()},
+            "down": {name: down for name, (_, down) in self.variations.items()},
+            "seeds": dict(self.seeds),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Estimate:
+        """Restore an estimate from :meth:`state`."""
+        return cls(
+            tuple(Channel.from_state(channel) for channel in state["channels"]),
+            state["nominal"],
+            state["sumw2"],
+            dict(state["replicas"]),
+            {name: (up, state["down"][name]) for name, up in state["up"].items()},
+            {name: int(seed) for name, seed in state["seeds"].items()},
+        )

@@ -1,0 +1,268 @@
+"""Setup: a method and the events it sees, and the estimate that follows from them."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..channel import Channel, check_compatible
+from ..errors import ConfigError, DataError
+from ..events import Events, Source, bootstrap_counts
+from ..method import (
+    FitsMembers,
+    Method,
+    Model,
+    OffersBins,
+    OffersReplicas,
+    OffersVariations,
+    fit_columns,
+    resampling,
+)
+from ..region import Region
+from ..tasks import Map, Result, named_seed, stream
+from .result import Estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Setup", "estimate", "fitted", "observe", "template"]
+
+_TASKS = 16
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A method and the events it sees."""
+
+    method: Method
+    events: Source
+
+
+def template(events: Source, channels: Sequence[Channel]) -> Estimate:
+    """Return the weighted events themselves as an estimate (simulation, or open data)."""
+    parts = [np.zeros((2, channel.size)) for channel in channels]
+    for chunk in events.chunks(_columns(None, channels)):
+        for part, channel in zip(parts, channels, strict=True):
+            part += channel.fill(chunk.select(channel.region))
+    nominal, sumw2 = np.concatenate(parts, axis=1)
+    return Estimate(tuple(channels), nominal, sumw2)
+
+
+def fitted(setup: Setup, *, seed: int) -> Model:
+    """Fit the method of a setup to its events, with the nominal stream of `seed`."""
+    return setup.method.fit(_training(setup), rng=stream(seed, "fit"))
+
+
+def estimate(
+    setup: Setup,
+    channels: Sequence[Channel],
+    *,
+    replicas: int = 0,
+    variations: Mapping[str, Setup | tuple[Setup, Setup]] | None = None,
+    seed: int,
+    block: str = "data",
+    map: Map = builtins.map,
+) -> Estimate:
+    """Estimate the background in the bins of the channels.
+
+    The nominal is the method fitted to the events and its prediction filled into the channels; a replica is the same
+    on events resampled by key; a systematic is the same for a named other setup, with the nominal streams.
+
+    Parameters
+    ----------
+    setup
+        Method and events.
+    channels
+        The channels; all share replicas and nuisances, so they stay correlated.
+    replicas
+        How many resampled fits make the block `block`. Not used for a model that brings its own uncertainty: one whose
+        answer is a fit (``bins``), or that was trained on its own resamples (``replicas``).
+    variations
+        Name to a setup (mirrored) or an (up, down) pair. The method's own variations are added to them.
+    seed
+        The root of all random streams.
+    block
+        The name of the replica block. Estimates whose blocks have one name and seed are resampled together.
+    map
+        Any map; see `tasks.pool` and `tasks.resumable`.
+
+    Raises
+    ------
+    BlindedError
+        If a channel or the training would read sealed rows.
+    CutError
+        If a channel contradicts the rows that the method reads, or a cut names an unknown column.
+    DataError
+        If a needed column is not finite or a region is empty.
+    """
+    if replicas == 1:
+        raise ConfigError("one replica has no spread: ask for 0, or for 2 or more (100 gives the error to 7 %)")
+    channels = tuple(channels)
+    setup = _sorted(setup)
+    pairs = _variation_setups(setup, variations or {})
+    tasks = [_Task(one, channels, seed) for one in (setup, *(one for pair in pairs.values() for one in pair))]
+    first, *others = map(_nominal, tasks)
+    result = replace(Estimate.from_state(_unpack(channels, first)), channels=channels)
+    if replicas and not first["complete"]:
+        size = max(1, replicas // _TASKS)
+        members = [tuple(range(replicas)[i : i + size]) for i in range(0, replicas, size)]
+        parts = map(_replicas, [_Task(setup, channels, seed, block, part) for part in members])
+        result = replace(result, replicas={block: np.concatenate([part["values"] for part in parts])})
+        result = replace(result, seeds={block: seed})
+        if resampling(setup.method) == "joint":
+            result = replace(result, sumw2=np.zeros_like(result.sumw2))
+    shifts = iter(other["nominal"] for other in others)
+    for name, pair in pairs.items():
+        result = result.with_variation(name, *(next(shifts) for _ in pair))
+    return result
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One fit, or the named replicas of it, filled into the channels."""
+
+    setup: Setup
+    channels: tuple[Channel, ...]
+    seed: int
+    block: str = ""
+    members: tuple[int, ...] = ()
+
+
+def _nominal(task: _Task) -> Result:
+    model = fitted(task.setup, seed=task.seed)
+    if isinstance(model, OffersBins):
+        rows = task.setup.events.load(_columns(task.setup.method, task.channels))
+        return _pack(model.bins(rows, task.channels), complete=True)
+    values, sumw2 = _fill([model], task)
+    if not isinstance(model, OffersReplicas):
+        return _pack(Estimate(task.channels, values[0], sumw2[0]), complete=False)
+    blocks = {name: _fill(members, task)[0] for name, members in model.replicas.items()}
+    seeds = dict.fromkeys(blocks, task.seed)
+    return _pack(Estimate(task.channels, values[0], sumw2[0], blocks, seeds=seeds), complete=True)
+
+
+def _replicas(task: _Task) -> Result:
+    method, rows = task.setup.method, _training(task.setup)
+    seeds = [named_seed(task.seed, "replica", task.block, member) for member in task.members]
+    rngs = [stream(task.seed, "replica", task.block, member) for member in task.members]
+    models: Sequence[Model]
+    if isinstance(method, FitsMembers):
+        models = method.fit_members(rows, rows.weight * bootstrap_counts(rows.key, seeds), rngs=rngs)
+    else:
+        models = [method.fit(rows.bootstrap(one), rng=rng) for one, rng in zip(seeds, rngs, strict=True)]
+    joint = seeds if resampling(method) == "joint" else None
+    return {"values": _fill(models, task, joint)[0]}
+
+
+def _sorted(setup: Setup) -> Setup:
+    """Sort events that are in memory once, so that no task has to."""
+    return replace(setup, events=setup.events.sorted()) if isinstance(setup.events, Events) else setup
+
+
+def _training(setup: Setup) -> Events:
+    return setup.events.load(_columns(setup.method, ()), getattr(setup.method, "training", None)).sorted()
+
+
+def _columns(method: Method | None, channels: Sequence[Channel]) -> list[str] | None:
+    """Return the columns that are read, None for all of them."""
+    wanted = frozenset() if method is None else fit_columns(method)
+    return None if wanted is None else sorted(wanted.union(*(channel.columns for channel in channels)))
+
+
+def _fill(models: Sequence[Model], task: _Task, seeds: Sequence[int] | None = None) -> tuple[Array, Array]:
+    """Fill the predictions of each model: values and sums of squared weights, shape (models, bins)."""
+    parts = [np.zeros((2, len(models), channel.size)) for channel in task.channels]
+    if all(model.reads is None for model in models):
+        _draw(models, task, parts)
+    else:
+        read = np.zeros(len(parts), np.int64)
+        for chunk in task.setup.events.chunks(_columns(task.setup.method, task.channels)):
+            pairs = zip(task.channels, parts, strict=True)
+            read += [_weight(models, channel, chunk, part, seeds) for channel, part in pairs]
+        _check_read(read, models[0], task.channels)
+    values, sumw2 = np.concatenate(parts, axis=2)
+    return values, sumw2
+
+
+def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Array, seeds: Sequence[int] | None) -> int:
+    reads = {model.reads for model in models if model.reads is not None}
+    for region in reads:
+        check_compatible(channel.region, region, "source")
+    rows = chunk.select(channel.region & reads.pop()) if len(reads) == 1 else chunk
+    for i, model in enumerate(models):
+        seen = rows if seeds is None else rows.bootstrap(seeds[i])
+        part[:, i] += channel.fill(model.predict(seen, channel.region))
+    return len(rows)
+
+
+def _check_read(read: NDArray[np.int64], model: Model, channels: Sequence[Channel]) -> None:
+    for rows, channel in zip(read, channels, strict=True):
+        if rows == 0:
+            source = "" if model.reads is None else f" & '{model.reads.name}'"
+            raise DataError(
+                f"channel '{channel.name}': no row in region '{channel.region.name}'{source}, so nothing stands for "
+                "its background; widen the region or drop the channel"
+            )
+
+
+def _draw(models: Sequence[Model], task: _Task, parts: Sequence[Array]) -> None:
+    union = task.channels[0].region
+    for channel in task.channels[1:]:
+        union = union | channel.region
+    for i, model in enumerate(models):
+        drawn = model.predict(_NO_EVENTS, union)
+        for part, channel in zip(parts, task.channels, strict=True):
+            part[:, i] += channel.fill(drawn.select(channel.region))
+
+
+_NO_EVENTS = Events({}, np.zeros(0), np.zeros(0, np.int16), (), np.zeros(0, np.uint64))
+
+
+def _variation_setups(
+    setup: Setup, variations: Mapping[str, Setup | tuple[Setup, Setup]]
+) -> dict[str, tuple[Setup, ...]]:
+    pairs: dict[str, tuple[Setup, ...]] = {}
+    if isinstance(setup.method, OffersVariations):
+        for name, pair in setup.method.variations().items():
+            pairs[name] = tuple(replace(setup, method=method) for method in pair)
+    for name, given in variations.items():
+        if name in pairs:
+            raise ConfigError(f"variation '{name}' is one of the method's own; choose another name")
+        pairs[name] = (given,) if isinstance(given, Setup) else tuple(given)
+    return pairs
+
+
+def _pack(result: Estimate, *, complete: bool) -> Result:
+    """Flatten an estimate to named arrays; `complete` says that it brings its own uncertainty."""
+    packed = {"nominal": result.nominal, "sumw2": result.sumw2, "complete": np.array(complete)}
+    packed |= {f"replicas/{name}": rows for name, rows in result.replicas.items()}
+    packed |= {f"seeds/{name}": np.array(seed, np.uint64) for name, seed in result.seeds.items()}
+    for name, (up, down) in result.variations.items():
+        packed |= {f"up/{name}": up, f"down/{name}": down}
+    return packed
+
+
+def _unpack(channels: tuple[Channel, ...], packed: Result) -> dict[str, Any]:
+    state: dict[str, Any] = {"channels": [channel.state() for channel in channels]}
+    state |= {name: packed[name] for name in ("nominal", "sumw2")}
+    for part in ("replicas", "seeds", "up", "down"):
+        prefix = part + "/"
+        state[part] = {key.removeprefix(prefix): value for key, value in packed.items() if key.startswith(prefix)}
+    return state
+
+
+def observe(events: Source, channel: Channel, target: Region) -> Events | None:
+    """Return the rows of a channel that the background is compared with, or None if they may be sealed.
+
+    Observed rows are ``channel.region & target``; `target` is the method's (`backdrop.method.target`).
+    """
+    region = channel.region & target
+    if any(not region.disjoint(one.region) for one in events.sealed):
+        return None
+    return events.load(sorted(region.columns | channel.columns), region)

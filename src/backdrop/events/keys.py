@@ -1,0 +1,43 @@
+"""Event keys, and what is hashed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["bootstrap_counts", "event_keys"]
+
+
+def event_keys(sample: str, *ids: NDArray[Any]) -> NDArray[np.uint64]:
+    """Hash a sample's name and integer id columns, each of shape (n,), to one 64-bit key a row.
+
+    Raises
+    ------
+    DataError
+        If an id column does not hold integers (a 64-bit event number does not survive a float).
+    """
+    import hashlib
+
+    from .._kernels import mix
+
+    start = int.from_bytes(hashlib.sha256(sample.encode()).digest()[:8], "little")
+    key = np.full(len(ids[0]), start, np.uint64)
+    for column in ids:
+        if not np.issubdtype(column.dtype, np.integer):
+            raise DataError(f"id columns of sample '{sample}' must hold integers, not {column.dtype}")
+        key = mix(key, column.astype(np.uint64))
+    return key
+
+
+def bootstrap_counts(key: NDArray[np.uint64], seeds: Sequence[int]) -> NDArray[np.uint8]:
+    """Return Poisson(1) counts of shape (len(seeds), n), each a hash of (seed, key)."""
+    from .._kernels import poisson_counts
+
+    return poisson_counts(key, np.array([seed % 2**64 for seed in seeds], np.uint64))

@@ -1,0 +1,74 @@
+"""Seals: (sample, region) pairs of which no row is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BlindedError
+from ..region import Region
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Seal", "Sealed", "cleared", "seal"]
+
+
+@dataclass(frozen=True)
+class Seal:
+    """A region whose rows must not be kept, and the columns of them that may be.
+
+    ``reveal`` names conditioning variables of which *all* values stay readable through :meth:`Events.inclusive`; the
+    sealed yield can be inferred from them, and the report says so.
+    """
+
+    region: Region
+    reveal: tuple[str, ...] = ()
+
+
+def seal(region: Region, reveal: Sequence[str] = ()) -> Seal:
+    """Seal `region`, revealing only the named columns of its rows.
+
+    Examples
+    --------
+    >>> seal(Region("SR", "(m > 110) & (m < 140)"), reveal=("m",)).reveal
+    ('m',)
+    """
+    return Seal(region, tuple(reveal))
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed (sample, region) pair, as carried by the events that were read under it.
+
+    ``revealed`` holds the revealed columns of the sealed rows, or None once a selection made them ambiguous.
+    ``cleared`` is True when the rows at hand were selected by a region that provably does not overlap.
+    """
+
+    sample: str
+    region: Region
+    revealed: Mapping[str, NDArray[Any]] | None = field(default_factory=dict, repr=False)
+    cleared: bool = False
+
+
+def cleared(one: Sealed, region: Region) -> Sealed:
+    """Return the pair as it stands after selecting `region`.
+
+    Raises
+    ------
+    BlindedError
+        If the region is not provably outside the sealed one.
+    """
+    if not one.cleared and not region.disjoint(one.region):
+        raise BlindedError(
+            f"region '{region.name}' may overlap the sealed region '{one.region.name}' of sample '{one.sample}'; "
+            f"select '{region.name} & ~({one.region.name})', or read with unblind=REASON"
+        )
+    revealed = one.revealed
+    if revealed and region.columns <= revealed.keys():
+        inside = region.mask(revealed)
+        revealed = {name: values[inside] for name, values in revealed.items()}
+    elif revealed:
+        revealed = None
+    return replace(one, cleared=True, revealed=revealed)

@@ -1,0 +1,347 @@
+"""Events: columns, one signed weight, sample names and a key per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..errors import BlindedError, DataError, nearest
+from ..region import Region
+from .columns import Rows, as_column, buffers, check_finite, column, common_length, concatenate
+from .keys import bootstrap_counts, event_keys
+from .seal import Seal, Sealed, cleared
+
+if TYPE_CHECKING:
+    import awkward as ak
+    from numpy.typing import ArrayLike, NDArray
+
+    from .objects import Objects
+
+__all__ = ["Events", "Source"]
+
+
+class Source(Protocol):
+    """What `estimate` needs of its events: all of them in memory, or a set of files read in chunks."""
+
+    @property
+    def sealed(self) -> tuple[Sealed, ...]:
+        """The sealed (sample, region) pairs."""
+        ...
+
+    def load(self, columns: Sequence[str] | None = None, region: Region | None = None) -> Events:
+        """Return the rows of `region` with the named columns, in memory."""
+        ...
+
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Events]:
+        """Yield the rows chunk by chunk; chunk edges depend on the input alone."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Events:
+    """A table of events: columns, one signed weight, the name of each row's sample, and a 64-bit key.
+
+    Attributes
+    ----------
+    columns
+        Name to array of length n: NumPy, or awkward where an entry is a list.
+    weight
+        Signed weights, float64, shape (n,). `data - prompt` is the rows of both, the prompt ones with negative weight.
+    sample
+        Index into `samples`, shape (n,).
+    samples
+        The names of the samples.
+    key
+        uint64, shape (n,): identifies the event (rows of one event share it). Resampling, folds and splits are hashes
+        of it, so they depend on neither the order nor the chunking of the rows.
+    sealed
+        The (sample, region) pairs whose rows were dropped at the door.
+
+    Examples
+    --------
+    >>> data = Events.of({"m": np.array([80.0, 125.0, 200.0])}, sample="data")
+    >>> prompt = Events.of({"m": np.array([125.0])}, sample="prompt", weight=[0.5])
+    >>> (data - 1.1 * prompt).weight
+    array([ 1.  ,  1.  ,  1.  , -0.55])
+    >>> sr = Region("SR", "(m > 110) & (m < 140)")
+    >>> len((data - prompt).select(sr))
+    2
+    """
+
+    columns: Mapping[str, Any]
+    weight: NDArray[np.float64]
+    sample: NDArray[np.int16]
+    samples: tuple[str, ...]
+    key: NDArray[np.uint64]
+    sealed: tuple[Sealed, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        columns: Mapping[str, ArrayLike | ak.Array],
+        *,
+        sample: str = "data",
+        weight: ArrayLike | str | None = None,
+        keys: Sequence[str] = (),
+        seal: Region | Seal | None = None,
+        first: int = 0,
+    ) -> Events:
+        """Build events from arrays in memory, dropping the rows of `seal`.
+
+        Parameters
+        ----------
+        columns
+            Name to array, all of one length n.
+        sample
+            The sample's name.
+        weight
+            Array of length n, the name of a column, or None for unit weights.
+        keys
+            Integer columns that identify an event (run, luminosityBlock, event). Without them a row's position among
+            the rows that are kept is its identity, counted from `first`.
+        seal
+            Region, or :func:`seal`, whose rows are dropped; a row with an undefined (NaN) cut value is dropped as well.
+
+        Raises
+        ------
+        DataError
+            If lengths differ, a weight is not finite or a key column is not an integer.
+        """
+        table = {name: as_column(value) for name, value in columns.items()}
+        n = common_length(table)
+        weights = _as_weight(table, weight, n, sample)
+        sealed: tuple[Sealed, ...] = ()
+        if seal is not None:
+            door = seal if isinstance(seal, Seal) else Seal(seal)
+            out = door.region.possible(table)
+            _finite_weights(weights, ~out, sample)
+            revealed = {name: column(table, name)[out] for name in door.reveal}
+            sealed = (Sealed(sample, door.region, revealed),)
+            table = {name: column[~out] for name, column in table.items()}
+            weights = weights[~out]
+        else:
+            _finite_weights(weights, None, sample)
+        n = len(weights)
+        ids = [column(table, name) for name in keys] or [np.arange(first, first + n, dtype=np.uint64)]
+        key = event_keys(sample, *ids)
+        return cls(table, weights, np.zeros(n, np.int16), (sample,), key, sealed)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def __getitem__(self, name: str) -> Any:
+        return column(self.columns, name)
+
+    def __repr__(self) -> str:
+        counts = np.bincount(self.sample, minlength=len(self.samples))
+        parts = ", ".join(f"{name} {count}" for name, count in zip(self.samples, counts, strict=True))
+        seals = "; ".join(f"{s.sample} sealed in {s.region.name}" for s in self.sealed)
+        return f"Events({len(self)} rows: {parts}; {len(self.columns)} columns{'; ' + seals if seals else ''})"
+
+    # ---- selection -------------------------------------------------------------------------------------------------
+
+    def select(self, region: Region) -> Events:
+        """Return the rows inside `region`.
+
+        Raises
+        ------
+        BlindedError
+            If the region is not provably outside every sealed region of these samples; decided from the cuts alone.
+        CutError
+            If the cut names an unknown column.
+        """
+        sealed = tuple(cleared(one, region) for one in self.sealed)
+        return replace(self._take(np.flatnonzero(region.mask(self.columns))), sealed=sealed)
+
+    def require(self, region: Region, columns: Sequence[str] = (), *, counts: bool = False) -> Events:
+        """Return the rows inside `region`, checked to be usable in a fit.
+
+        Raises
+        ------
+        DataError
+            If no row is left, the weights sum to zero or less, a named column is not finite, or, with `counts`,
+            a weight is negative.
+        """
+        rows = self.select(region)
+        total = float(rows.weight.sum())
+        if len(rows) == 0 or total <= 0.0:
+            have = ", ".join(self.samples)
+            raise DataError(
+                f"region '{region.name}' holds {len(rows)} rows with a sum of weights {total:g} (samples: {have}); "
+                f"a fit needs a positive sum: check the cut '{region.cut}'"
+            )
+        for name in columns:
+            check_finite(rows[name], name, region.name)
+        if counts and bool((rows.weight < 0).any()):
+            raise DataError(
+                f"region '{region.name}' holds {int((rows.weight < 0).sum())} negative weights, but counts are needed; "
+                "name the observed sample, or use a method that takes signed weights"
+            )
+        return rows
+
+    def only(self, sample: str) -> Events:
+        """Return the rows of one sample.
+
+        Raises
+        ------
+        DataError
+            If there is no such sample.
+        """
+        if sample not in self.samples:
+            raise DataError(f"no sample '{sample}' in these events{nearest(sample, self.samples)}")
+        rows = self._take(np.flatnonzero(self.sample == self.samples.index(sample)))
+        kept = tuple(s for s in self.sealed if s.sample == sample)
+        return replace(rows, sample=np.zeros(len(rows), np.int16), samples=(sample,), sealed=kept)
+
+    def is_sealed(self, region: Region) -> bool:
+        """Say whether `region` may overlap a region sealed in one of these samples (from the cuts alone)."""
+        return any(not region.disjoint(one.region) for one in self.sealed)
+
+    def inclusive(self, name: str) -> NDArray[Any]:
+        """Return the column `name` of all rows, the sealed ones included, if the seal reveals it.
+
+        Raises
+        ------
+        BlindedError
+            If a seal does not reveal the column.
+        """
+        parts = [np.asarray(self[name])]
+        for one in self.sealed:
+            if one.revealed is None or name not in one.revealed:
+                raise BlindedError(
+                    f"column '{name}' of the sealed region '{one.region.name}' ({one.sample}) is not revealed here; "
+                    f"read with seal(region, reveal=('{name}',)) and ask before selecting"
+                )
+            parts.append(one.revealed[name])
+        return np.concatenate(parts)
+
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Events]:
+        """Yield these events as one chunk (they are in memory)."""
+        yield self
+
+    def load(self, columns: Sequence[str] | None = None, region: Region | None = None) -> Events:
+        """Return these events, or those of `region`."""
+        return self if region is None else self.select(region)
+
+    # ---- algebra ---------------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Events) -> Events:
+        names = [name for name in self.columns if name in other.columns]
+        samples = tuple(dict.fromkeys(self.samples + other.samples))
+        codes = [np.array([samples.index(s) for s in e.samples], np.int16)[e.sample] for e in (self, other)]
+        return Events(
+            {name: concatenate(self.columns[name], other.columns[name], name) for name in names},
+            np.concatenate([self.weight, other.weight]),
+            np.concatenate(codes).astype(np.int16),
+            samples,
+            np.concatenate([self.key, other.key]),
+            self.sealed + tuple(s for s in other.sealed if s not in self.sealed),
+        )
+
+    def __rmul__(self, factor: float) -> Events:
+        return replace(self, weight=float(factor) * self.weight)
+
+    def __neg__(self) -> Events:
+        return -1.0 * self
+
+    def __sub__(self, other: Events) -> Events:
+        return self + (-other)
+
+    def with_weight(self, weight: NDArray[np.float64]) -> Events:
+        """Return the same rows with other weights, shape (n,)."""
+        if np.shape(weight) != self.weight.shape:
+            raise DataError(f"weights of shape {np.shape(weight)} for {len(self)} rows")
+        return replace(self, weight=np.asarray(weight, np.float64))
+
+    def with_columns(self, columns: Mapping[str, NDArray[Any] | ak.Array]) -> Events:
+        """Return the same rows with columns added or replaced."""
+        table = {name: as_column(value) for name, value in columns.items()}
+        if table and common_length(table) != len(self):
+            raise DataError(f"columns {sorted(table)} have {common_length(table)} rows, the events {len(self)}")
+        return replace(self, columns={**self.columns, **table})
+
+    def relabel(self, sample: str) -> Events:
+        """Return the rows under one other sample name, the keys unchanged; a seal stays with its rows."""
+        if self.sealed:
+            names = ", ".join(sorted({one.region.name for one in self.sealed}))
+            raise BlindedError(f"these events are sealed in {names}: relabelling would lose the seal; select first")
+        return replace(self, sample=np.zeros(len(self), np.int16), samples=(sample,))
+
+    # ---- identity --------------------------------------------------------------------------------------------------
+
+    def bootstrap(self, seed: int) -> Events:
+        """Return the rows with their weights times Poisson(1) counts, a hash of (seed, key).
+
+        Rows of one event share their count. The counts depend on neither order nor chunking.
+        """
+        return self.with_weight(self.weight * bootstrap_counts(self.key, [seed])[0])
+
+    def uniform(self, seed: int) -> NDArray[np.float64]:
+        """Return one uniform number in [0, 1) for each row, a hash of (seed, key): for folds and held-out splits."""
+        from .._kernels import hash_uniform
+
+        return hash_uniform(self.key, np.uint64(seed % 2**64))
+
+    def sorted(self) -> Events:
+        """Return the rows in the order of their keys (ties by sample name; rows of one event keep their order)."""
+        names = np.argsort(np.argsort(np.array(self.samples))) if self.samples else np.zeros(0, np.int64)
+        ties = names[self.sample]
+        same = self.key[1:] == self.key[:-1]
+        if not ((self.key[1:] < self.key[:-1]) | (same & (ties[1:] < ties[:-1]))).any():
+            return self
+        return self._take(np.lexsort((ties, self.key)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the open rows: columns, weights, samples and keys, in their order."""
+        import hashlib
+
+        digest = hashlib.sha256(repr((self.samples, [(s.sample, s.region.cut) for s in self.sealed])).encode())
+        parts = {"weight": self.weight, "sample": self.sample, "key": self.key, **self.columns}
+        for name in sorted(parts):
+            digest.update(name.encode())
+            for block in buffers(parts[name]):
+                digest.update(f"{block.dtype}{block.shape}".encode())
+                digest.update(np.ascontiguousarray(block).tobytes())
+        return digest.hexdigest()
+
+    def _take(self, index: NDArray[Any]) -> Events:
+        return replace(
+            self,
+            columns=Rows(self.columns, index),
+            weight=self.weight[index],
+            sample=self.sample[index],
+            key=self.key[index],
+        )
+
+    def flatten(self, objects: Objects) -> Events:
+        """Return one row per object; see `backdrop.events.objects.flatten`."""
+        from .objects import flatten
+
+        return flatten(self, objects)
+
+    def group(self, objects: Objects) -> Events:
+        """Return one row per event, the inverse of :meth:`flatten`; events without objects do not come back."""
+        from .objects import group
+
+        return group(self, objects)
+
+
+def _as_weight(table: Mapping[str, Any], weight: Any, n: int, sample: str) -> NDArray[np.float64]:
+    if weight is None:
+        return np.ones(n)
+    values = np.asarray(column(table, weight) if isinstance(weight, str) else weight, np.float64)
+    if values.shape != (n,):
+        raise DataError(f"weights of sample '{sample}' have shape {values.shape}, expected ({n},)")
+    return values.copy()
+
+
+def _finite_weights(weight: NDArray[np.float64], rows: NDArray[np.bool_] | None, sample: str) -> None:
+    bad = ~np.isfinite(weight) if rows is None else ~np.isfinite(weight) & rows
+    if bad.any():
+        first = ", ".join(str(i) for i in np.flatnonzero(bad)[:3])
+        raise DataError(f"sample '{sample}' has {int(bad.sum())} weights that are NaN or infinite, first rows: {first}")

@@ -1,0 +1,248 @@
+"""Likelihood: a workspace's expectation, data and constraints as one function with a gradient."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import FitError, nearest
+from .expectation import Expectation, expectation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Index = NDArray[np.int64]
+
+__all__ = ["Likelihood", "Normal", "Poisson", "read"]
+
+_WALL = 1e-6
+_WALL_GAMMA = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Normal:
+    """Gaussian constraints: parameters, the values measured elsewhere, and their errors; shapes (constraints,)."""
+
+    where: Index
+    centre: Array
+    error: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson:
+    """Poisson constraints: parameters, the counts of an auxiliary measurement, and their expectation at one."""
+
+    where: Index
+    counts: Array
+    scale: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """The negative logarithm of a binned likelihood, relative to its saturated value (half the deviance).
+
+    ``sum_b D(n_b, lambda_b) + sum D(m, tau gamma) + sum (a - alpha)² / (2 s²)`` with
+    ``D(n, x) = x - n - n ln(x / n)``. Below a small fraction of the start's expectation, D goes on as a parabola, so
+    that a minimiser that steps to a negative expectation is led back; `walled` says where that holds.
+
+    Attributes
+    ----------
+    names
+        The parameters, as pyhf names them.
+    start, lower, upper, fixed
+        Start values, bounds and which parameters are constant, shapes (parameters,).
+    poi
+        Index of the signal strength, None without one.
+    yields
+        The expectation.
+    data
+        Observed counts, shape (bins,).
+    normal, poisson
+        The constraints.
+    """
+
+    names: tuple[str, ...]
+    start: Array
+    lower: Array
+    upper: Array
+    fixed: NDArray[np.bool_]
+    poi: int | None
+    yields: Expectation
+    data: Array
+    normal: Normal
+    poisson: Poisson
+
+    def __call__(self, parameters: Array) -> float:
+        """Return the value."""
+        normal, poisson = self.normal, self.poisson
+        pulls = (parameters[normal.where] - normal.centre) / normal.error
+        main = _deviance(self.data, self.yields(parameters), self._wall)[0]
+        auxiliary = _deviance(poisson.counts, poisson.scale * parameters[poisson.where], _WALL_GAMMA * poisson.scale)[0]
+        return float(main.sum() + auxiliary.sum() + (pulls**2).sum() / 2.0)
+
+    def gradient(self, parameters: Array) -> Array:
+        """Return the gradient, shape (parameters,)."""
+        normal, poisson = self.normal, self.poisson
+        result = self.yields.pulled(parameters, _deviance(self.data, self.yields(parameters), self._wall)[1])
+        rates = poisson.scale * parameters[poisson.where]
+        result[poisson.where] += poisson.scale * _deviance(poisson.counts, rates, _WALL_GAMMA * poisson.scale)[1]
+        result[normal.where] += (parameters[normal.where] - normal.centre) / normal.error**2
+        return result
+
+    def information(self, parameters: Array) -> Array:
+        """Return the expected (Fisher) information, shape (parameters, parameters); it is never negative."""
+        normal, poisson = self.normal, self.poisson
+        slopes = self.yields.jacobian(parameters)
+        result = slopes.T @ (slopes / np.maximum(self.yields(parameters), self._wall)[:, None])
+        rates = np.maximum(parameters[poisson.where], _WALL_GAMMA)
+        result[poisson.where, poisson.where] += poisson.scale / rates
+        result[normal.where, normal.where] += 1.0 / normal.error**2
+        return np.asarray(result)
+
+    def hessian(self, parameters: Array) -> Array:
+        """Return the observed information by central differences of the gradient, shape (parameters, parameters)."""
+        steps = 1e-4 / np.sqrt(np.maximum(np.diag(self.information(parameters)), 1e-30))
+        rows = []
+        for step, unit in zip(steps, np.eye(len(parameters)), strict=True):
+            rows.append(
+                (self.gradient(parameters + step * unit) - self.gradient(parameters - step * unit)) / (2 * step)
+            )
+        result = np.array(rows)
+        return np.asarray((result + result.T) / 2.0)
+
+    def asimov(self, parameters: Array) -> Likelihood:
+        """Return the likelihood of the data set, auxiliary ones included, that equals its expectation."""
+        normal, poisson = self.normal, self.poisson
+        return replace(
+            self,
+            data=np.maximum(self.yields(parameters), 0.0),
+            normal=replace(normal, centre=parameters[normal.where]),
+            poisson=replace(poisson, counts=np.maximum(poisson.scale * parameters[poisson.where], 0.0)),
+        )
+
+    def with_poi(self, name: str) -> Likelihood:
+        """Return the likelihood with another parameter of interest.
+
+        Raises
+        ------
+        FitError
+            If there is no such parameter, or it is constrained.
+        """
+        if name not in self.names:
+            raise FitError(f"no parameter '{name}'{nearest(name, self.names)}; give the workspace's signal strength")
+        index = self.names.index(name)
+        if index in self.normal.where or index in self.poisson.where:
+            raise FitError(f"parameter '{name}' is constrained, so it is no signal strength; name a normfactor")
+        return replace(self, poi=index)
+
+    def limits(self, index: int) -> tuple[float | None, float | None]:
+        """Return the bounds of a parameter in a fit: those of free factors other than the signal strength."""
+        constrained = index in self.normal.where or index in self.poisson.where
+        return (None, None) if constrained or index == self.poi else (self.lower[index], self.upper[index])
+
+    def walled(self, parameters: Array) -> Index:
+        """Return the bins whose expectation has come down to zero."""
+        return np.flatnonzero(self.yields(parameters) <= self._wall)
+
+    @property
+    def saturated(self) -> float:
+        """The negative logarithm of the saturated likelihood; added to the value it gives pyhf's."""
+        from scipy.special import gammaln, xlogy
+
+        counts = np.concatenate([self.data, self.poisson.counts])
+        poisson = counts - xlogy(counts, counts) + gammaln(counts + 1.0)
+        return float(poisson.sum() + np.log(self.normal.error * np.sqrt(2.0 * np.pi)).sum())
+
+    @cached_property
+    def _wall(self) -> Array:
+        expected = self.yields(self.start)
+        return np.asarray(_WALL * np.where(expected > 0.0, expected, 1.0))
+
+
+def _deviance(counts: Array, rates: Array, wall: Array) -> tuple[Array, Array]:
+    """Return D and its derivative in the rates, going on as a parabola below the wall."""
+    inside = np.maximum(rates, wall)
+    some = counts > 0.0
+    known = np.where(some, counts, 1.0)
+    close = np.maximum(inside, known / 2.0)
+    # the first form keeps the digits near the minimum, where the terms cancel
+    log = np.where(inside == close, np.log1p((close - known) / known), np.log(inside / known))
+    value = np.where(some, inside - counts - counts * log, inside)
+    slope = 1.0 - counts / inside
+    below = rates - inside
+    bend = np.maximum(counts, wall) / wall**2
+    return value + below * (slope + bend * below / 2.0), slope + bend * below
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def read(workspace: Mapping[str, Any]) -> Likelihood:
+    """Return the likelihood of a pyhf workspace's first measurement.
+
+    Raises
+    ------
+    FitError
+        If pyhf refuses the workspace, or it holds a modifier of an unknown kind.
+    """
+    model, data = _model(workspace)
+    config = model.config
+    where = {name: config.par_slice(name) for name in config.par_order}
+    bounds = np.array(config.suggested_bounds(), np.float64).reshape(-1, 2)
+    normal, poisson = _constraints(config)
+    return Likelihood(
+        tuple(config.par_names),
+        np.array(config.suggested_init(), np.float64),
+        bounds[:, 0],
+        bounds[:, 1],
+        np.array(config.suggested_fixed(), np.bool_),
+        config.poi_index,
+        expectation(workspace["channels"], where, len(bounds)),
+        data,
+        normal,
+        poisson,
+    )
+
+
+def _model(workspace: Mapping[str, Any]) -> tuple[Any, Array]:
+    import pyhf
+
+    with warnings.catch_warnings():
+        # pyhf 0.7.6 validates with a class that jsonschema has announced to remove
+        warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+        try:
+            spec = pyhf.Workspace(dict(workspace))
+            model = spec.model(validate=False)
+        except _refusals(pyhf.exceptions) as error:
+            raise FitError(f"pyhf cannot read the workspace: {error}") from error
+    missing = [channel["name"] for channel in workspace["channels"] if channel["name"] not in spec.observations]
+    if missing:
+        raise FitError(f"the workspace has no observation for channel '{missing[0]}'")
+    counts = [spec.observations[channel["name"]] for channel in workspace["channels"]]
+    return model, np.concatenate([np.asarray(one, np.float64) for one in counts])
+
+
+def _refusals(exceptions: Any) -> tuple[type[Exception], ...]:
+    names = ("InvalidSpecification", "InvalidModel", "InvalidModifier", "InvalidNameReuse", "InvalidMeasurement")
+    return tuple(getattr(exceptions, name) for name in names)
+
+
+def _constraints(config: Any) -> tuple[Normal, Poisson]:
+    rows: dict[str, list[tuple[int, float, float]]] = {"normal": [], "poisson": []}
+    start = 0
+    for name in config.auxdata_order:
+        one = config.param_set(name)
+        measured = config.auxdata[start : start + one.n_parameters]
+        start += one.n_parameters
+        scales = one.width() if one.pdf_type == "normal" else one.factors
+        first = config.par_slice(name).start
+        rows[one.pdf_type] += [(first + i, a, s) for i, (a, s) in enumerate(zip(measured, scales, strict=True))]
+    tables = {kind: np.array(entries, np.float64).reshape(-1, 3) for kind, entries in rows.items()}
+    parts = {kind: (table[:, 0].astype(np.int64), table[:, 1], table[:, 2]) for kind, table in tables.items()}
+    return Normal(*parts["normal"]), Poisson(*parts["poisson"])

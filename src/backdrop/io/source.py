@@ -1,0 +1,349 @@
+"""EventFiles: events that stay in their files until they are needed, with the verbs of `Events`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import BlindedError, DataError, ResourceError, nearest
+from ..events import Events, Sealed
+from ..region import Region
+from ..tasks import fingerprint
+from .fields import Field, cast, common
+from .reading import Reading
+from .rows import Rows, joined
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["EventFiles"]
+
+
+class _Revealed(Mapping[str, "NDArray[Any]"]):
+    """Columns that a seal reveals, read from the files when they are asked for."""
+
+    def __init__(self, reading: Reading, regions: tuple[Region, ...], sample: str) -> None:
+        self._of = (reading, regions, sample)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        reading, regions, sample = self._of
+        if name not in set(self):
+            raise KeyError(name)
+        return reading.revealed([name], regions, sample)[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in set(self)
+
+    def __iter__(self) -> Iterator[str]:
+        seal = self._of[0].door.seal
+        return iter(seal.reveal if seal else ())
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def whole(self) -> dict[str, NDArray[Any]]:
+        """Return all revealed columns, read at once."""
+        reading, regions, sample = self._of
+        return reading.revealed(list(self), regions, sample) if len(self) else {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Revealed) and self._of == other._of
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A multiple of what one reading gives: of one of its samples or of all, under their names or another."""
+
+    reading: Reading
+    factor: float = 1.0
+    regions: tuple[Region, ...] = ()
+    sample: str | None = None
+    label: str | None = None
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        if self.label is not None:
+            return (self.label,)
+        return self.reading.samples if self.sample is None else (self.sample,)
+
+    @property
+    def sealed(self) -> tuple[Sealed, ...]:
+        found = [one for one in self.reading.sealed if self.sample in (None, one.sample)]
+        return tuple(
+            replace(one, revealed=self._revealed(one), cleared=one.cleared or bool(self.regions)) for one in found
+        )
+
+    def _revealed(self, one: Sealed) -> _Revealed | None:
+        seal = self.reading.door.seal
+        if seal is None or one.region != seal.region:
+            return None
+        known = set(seal.reveal)
+        if any(not region.columns <= known for region in self.regions):
+            return None
+        return _Revealed(self.reading, self.regions, one.sample)
+
+    def empty(self) -> Events:
+        """Return no events, of the right columns and seals: what is decided from cuts alone is decided on them."""
+        rows = self.reading.empty(self.reading.names)
+        sealed = tuple(replace(one, revealed=None) for one in self.sealed)
+        return Events(rows.columns, rows.weight, rows.sample, self.samples, rows.key, sealed)
+
+    def columns(self, wanted: Sequence[str]) -> list[str]:
+        """Return the columns to be read for `wanted` ones and the regions."""
+        return sorted(set(wanted).union(*(region.columns for region in self.regions)))
+
+    def finish(self, rows: Rows, wanted: Mapping[str, Field], samples: Sequence[str]) -> Rows:
+        """Return the term's own rows of a block, with the sample numbers and the column types of the whole."""
+        if self.sample is not None:
+            rows = rows.where(rows.sample == self.reading.samples.index(self.sample))
+        for region in self.regions:
+            rows = rows.where(region.mask(rows.columns))
+        own = [self.label] * len(self.reading.samples) if self.label is not None else self.reading.samples
+        codes = np.array([samples.index(name) if name in samples else -1 for name in own], np.int16)
+        columns = {name: cast(rows.columns[name], field) for name, field in wanted.items()}
+        weight = rows.weight if self.factor == 1.0 else self.factor * rows.weight
+        return Rows(columns, weight, codes[rows.sample], rows.key)
+
+    @property
+    def fingerprint(self) -> str:
+        cuts = [region.cut for region in self.regions]
+        return fingerprint((self.reading.fingerprint, self.factor, cuts, self.sample, self.label))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EventFiles:
+    """Events in files: read in chunks or in part, never held as a whole.
+
+    Has the verbs of `Events` that say which rows with which weight (``select``, ``only``, ``+``, ``-``, ``k *``,
+    ``relabel``), applied when rows are read, and the same seals. Pickling it keeps the names of the files.
+
+    Examples
+    --------
+    >>> from backdrop.io import read
+    >>> data = read("data*.root:Events", ["m", "tag"], lazy=True)             # doctest: +SKIP
+    >>> prompt = read("prompt.root:Events", ["m", "tag"], sample="prompt", weight="w", lazy=True)  # doctest: +SKIP
+    >>> for chunk in (data - 1.1 * prompt).chunks(["m"]):                      # doctest: +SKIP
+    ...     print(len(chunk))
+    """
+
+    terms: tuple[_Term, ...]
+
+    @classmethod
+    def of(cls, reading: Reading) -> EventFiles:
+        """Return the events of one reading."""
+        return cls((_Term(reading),))
+
+    def __repr__(self) -> str:
+        files = len({str(file) for term in self.terms for file in term.reading.inputs})
+        seals = "".join(dict.fromkeys(f"; {one.sample} sealed in {one.region.name}" for one in self.sealed))
+        return f"EventFiles({', '.join(self.samples)}: {files} files; {len(self.names)} columns{seals})"
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """The names of the samples."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.samples))
+
+    @property
+    def sealed(self) -> tuple[Sealed, ...]:
+        """The sealed (sample, region) pairs; what they reveal is read when it is asked for."""
+        found: list[Sealed] = []
+        for term in self.terms:
+            found += [one for one in term.sealed if one not in found]
+        return tuple(found)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns that every sample has."""
+        first, *others = (term.reading.names for term in self.terms)
+        return tuple(name for name in first if all(name in names for names in others))
+
+    # ---- verbs -----------------------------------------------------------------------------------------------------
+
+    def select(self, region: Region) -> EventFiles:
+        """Return the rows inside `region`.
+
+        Raises
+        ------
+        BlindedError
+            If the region is not provably outside every sealed region of these samples; decided from the cuts alone.
+        CutError
+            If the cut names an unknown column.
+        """
+        for term in self.terms:
+            term.empty().select(region)
+        return EventFiles(tuple(replace(term, regions=(*term.regions, region)) for term in self.terms))
+
+    def only(self, sample: str) -> EventFiles:
+        """Return the rows of one sample.
+
+        Raises
+        ------
+        DataError
+            If there is no such sample.
+        """
+        if sample not in self.samples:
+            raise DataError(f"no sample '{sample}' in these events{nearest(sample, self.samples)}")
+        found = [term for term in self.terms if sample in term.samples]
+        return EventFiles(tuple(t if t.label is not None else replace(t, sample=sample) for t in found))
+
+    def relabel(self, sample: str) -> EventFiles:
+        """Return the rows under one other sample name, the keys unchanged.
+
+        Raises
+        ------
+        BlindedError
+            If a sample is sealed, since its seal would be lost.
+        """
+        if self.sealed:
+            names = ", ".join(sorted({one.region.name for one in self.sealed}))
+            raise BlindedError(f"these events are sealed in {names}: relabelling would lose the seal")
+        return EventFiles(tuple(replace(term, label=sample) for term in self.terms))
+
+    def is_sealed(self, region: Region) -> bool:
+        """Say whether `region` may overlap a region sealed in one of these samples (from the cuts alone)."""
+        return any(not region.disjoint(one.region) for one in self.sealed)
+
+    def __add__(self, other: EventFiles) -> EventFiles:
+        if not isinstance(other, EventFiles):
+            return NotImplemented
+        for term in other.terms:
+            for mine in self.terms:
+                _refuse_equal_keys(mine.reading, term.reading)
+        whole = EventFiles(self.terms + other.terms)
+        whole._types(whole.names)
+        return whole
+
+    def __rmul__(self, factor: float) -> EventFiles:
+        return EventFiles(tuple(replace(term, factor=float(factor) * term.factor) for term in self.terms))
+
+    def __neg__(self) -> EventFiles:
+        return -1.0 * self
+
+    def __sub__(self, other: EventFiles) -> EventFiles:
+        return self + (-other) if isinstance(other, EventFiles) else NotImplemented
+
+    # ---- rows ------------------------------------------------------------------------------------------------------
+
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Events]:
+        """Yield the rows with the named columns (all by default), chunk by chunk.
+
+        A chunk is cut from a fixed number of open rows, so that sums do not depend on how the file is divided, nor on
+        sealed rows. Each carries all sample names and seals. Files without open rows give one chunk without rows.
+
+        Raises
+        ------
+        DataError
+            If a sample lacks a column, a file is damaged, or a weight is not finite.
+        """
+        wanted = self._types(self.names if columns is None else columns)
+        sealed = tuple(dict.fromkeys(replace(one, revealed=None) for one in self.sealed))
+        rows: Rows | None = None
+        for rows in self._rows(wanted, chunked=True):
+            yield Events(rows.columns, rows.weight, rows.sample, self.samples, rows.key, sealed)
+        if rows is None:
+            rows = _no_rows(wanted)
+            yield Events(rows.columns, rows.weight, rows.sample, self.samples, rows.key, sealed)
+
+    def load(self, columns: Sequence[str] | None = None, region: Region | None = None) -> Events:
+        """Return the rows of `region` (all by default) with the named columns (all by default), in memory.
+
+        Raises
+        ------
+        BlindedError
+            If the region is not provably outside every sealed region.
+        DataError
+            If a sample lacks a column, a file is damaged, or a weight is not finite.
+        ResourceError
+            If the rows do not fit in memory.
+        """
+        if region is not None:
+            return self.select(region).load(self.names if columns is None else columns)
+        wanted = self._types(self.names if columns is None else columns)
+        parts: list[Rows] = []
+        held = 0
+        try:
+            for rows in self._rows(wanted, chunked=False):
+                parts.append(rows)
+                held += len(rows)
+            whole = joined(parts, _no_rows(wanted))
+        except MemoryError as error:
+            raise ResourceError(_too_much(held, wanted)) from error
+        sealed = tuple(_in_memory(one) for one in self.sealed)
+        return Events(whole.columns, whole.weight, whole.sample, self.samples, whole.key, sealed)
+
+    def _rows(self, wanted: Mapping[str, Field], *, chunked: bool) -> Iterator[Rows]:
+        samples = self.samples
+        for term in self.terms:
+            names = term.columns(list(wanted))
+            for rows in term.reading.chunks(names) if chunked else term.reading.rows(names):
+                yield term.finish(rows, wanted, samples)
+
+    def inclusive(self, name: str) -> NDArray[Any]:
+        """Return the column `name` of all rows, the sealed ones included, if the seal reveals it.
+
+        Raises
+        ------
+        BlindedError
+            If a seal does not reveal the column.
+        """
+        return self.load([name]).inclusive(name)
+
+    def _types(self, names: Sequence[str]) -> dict[str, Field]:
+        """Return the types that the named columns have once all samples are added."""
+        for term in self.terms:
+            lacking = [name for name in names if name not in term.reading.names]
+            if lacking:
+                hint = nearest(lacking[0], term.reading.names)
+                raise DataError(
+                    f"sample '{term.samples[0]}' has no column '{lacking[0]}'{hint}; name it among the columns to read"
+                )
+        owners = [f"sample '{term.samples[0]}'" for term in self.terms]
+        return {n: common(n, [term.reading.fields[n] for term in self.terms], owners) for n in dict.fromkeys(names)}
+
+    # ---- identity --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the open rows where there is a seal, of the files' content otherwise, and of what is selected."""
+        return fingerprint([term.fingerprint for term in self.terms])
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """Return paths, sizes, SHA-256 and entry counts of the files.
+
+        The counts include sealed rows: they belong into a file of their own, beside no count of open rows.
+        """
+        return [reading.provenance() for reading in dict.fromkeys(term.reading for term in self.terms)]
+
+
+def _in_memory(one: Sealed) -> Sealed:
+    return replace(one, revealed=one.revealed.whole()) if isinstance(one.revealed, _Revealed) else one
+
+
+def _refuse_equal_keys(mine: Reading, other: Reading) -> None:
+    """Refuse two sets of files of one sample whose rows are counted from zero in both: their keys would coincide."""
+    shared = set(mine.samples) & set(other.samples)
+    counted = not (mine.door.keys or other.door.keys or mine.kept or other.kept)
+    if shared and counted and (mine.inputs, mine.door.seal) != (other.inputs, other.door.seal):
+        raise DataError(
+            f"two sets of files are both sample '{shared.pop()}' and have no id columns, so their events would share "
+            "keys; read them in one call, name keys=, or give them different sample names"
+        )
+
+
+def _no_rows(wanted: Mapping[str, Field]) -> Rows:
+    columns = {name: field.empty() for name, field in wanted.items()}
+    return Rows(columns, np.zeros(0), np.zeros(0, np.int16), np.zeros(0, np.uint64))
+
+
+def _too_much(held: int, wanted: Mapping[str, Field]) -> str:
+    size = held * (18 + sum(field.bytes for field in wanted.values())) / 1e6
+    return (
+        f"the rows do not fit in memory: {held} open rows of {len(wanted)} columns (about {size:.0f} MB) were there "
+        "when it ran out; name fewer columns, select a region first, or go through chunks()"
+    )

@@ -1,0 +1,156 @@
+"""Method and Model: what a background method is, and what it may offer besides."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from .events import Events
+from .region import Region
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .estimate import Channel, Estimate
+
+__all__ = [
+    "FitsMembers",
+    "Method",
+    "Model",
+    "OffersBins",
+    "OffersReplicas",
+    "OffersVariations",
+    "card",
+    "fit_columns",
+    "resampling",
+    "target",
+]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A fitted method: turns events into weighted events that stand for the background in a region.
+
+    Attributes
+    ----------
+    reads
+        The rows it weights or moves; None for a model that draws its events. A row-wise model obeys
+        ``predict(a + b) == predict(a) + predict(b)``; a drawing model ignores the events it is given, and repeats
+        exactly.
+    """
+
+    @property
+    def reads(self) -> Region | None:
+        """The rows the model weights or moves; None if it draws."""
+        ...
+
+    def predict(self, events: Events, region: Region) -> Events:
+        """Return weighted events that stand for the background inside `region`."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return arrays, numbers, strings and nested states from which ``from_state`` restores the model."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A frozen dataclass of settings; `fit` returns a new model and leaves the settings unchanged.
+
+    A method may also have ``target`` (the Region that observed rows of the background estimate satisfy),
+    ``resample = "joint"`` (its training region contains its prediction region) and the optional protocols below.
+    """
+
+    def fit(self, events: Events, *, rng: np.random.Generator) -> Model:
+        """Fit to events (sorted by key) and return the model; `rng` is the only source of randomness."""
+        ...
+
+
+@runtime_checkable
+class OffersBins(Protocol):
+    """A model whose answer is a fit: it gives the binned estimate itself, uncertainties included."""
+
+    def bins(self, events: Events, channels: Sequence[Channel]) -> Estimate:
+        """Return the estimate in the bins of the channels."""
+        ...
+
+
+@runtime_checkable
+class OffersReplicas(Protocol):
+    """A model that brings replicas of itself, already fitted on their own resamples (expensive trainings)."""
+
+    @property
+    def replicas(self) -> Mapping[str, tuple[Model, ...]]:
+        """Block name to fitted models."""
+        ...
+
+
+@runtime_checkable
+class OffersVariations(Protocol):
+    """A method that knows its own systematic variations, as changed settings."""
+
+    def variations(self) -> Mapping[str, tuple[Method, Method]]:
+        """Name to the (up, down) pair of methods."""
+        ...
+
+
+@runtime_checkable
+class FitsMembers(Protocol):
+    """A method that fits many resamples at once."""
+
+    def fit_members(
+        self, events: Events, weights: NDArray[np.float64], *, rngs: Sequence[np.random.Generator]
+    ) -> tuple[Model, ...]:
+        """Fit one model for each row of `weights`, shape (members, n), and each generator."""
+        ...
+
+
+def target(method: Method) -> Region:
+    """Return the region of the observed rows the method's background stands for (all rows if it names none)."""
+    found = getattr(method, "target", None)
+    return found if isinstance(found, Region) else Region.everything()
+
+
+def resampling(method: Method) -> Literal["fit", "joint"]:
+    """Say whether replicas vary the fit alone, or the fit and the prediction together."""
+    return "joint" if getattr(method, "resample", "fit") == "joint" else "fit"
+
+
+def fit_columns(method: Method) -> frozenset[str] | None:
+    """Return the columns that fit and predict read, or None if the method does not declare them.
+
+    The columns of every Region among the settings, and the names in ``columns``.
+    """
+    declared = getattr(method, "columns", None)
+    if declared is None:
+        return None
+    return frozenset(declared) | frozenset().union(*(region.columns for region in _regions(method)))
+
+
+def card(method: type) -> dict[str, str]:
+    """Return a method's description from its docstring: ``summary``, ``Assumes``, ``Fails when``, ``References``."""
+    text = inspect.getdoc(method) or ""
+    titles = [(m.start(), m.group(1)) for m in re.finditer(r"^([A-Z][^\n]*)\n-{3,}$", text, re.M)]
+    ends = [start for start, _ in titles[1:]] + [len(text)]
+    sections = {
+        title: text[start:end].split("\n", 2)[2].strip() if "\n" in text[start:end] else ""
+        for (start, title), end in zip(titles, ends, strict=True)
+    }
+    summary = text[: titles[0][0]].strip() if titles else text.strip()
+    return {"summary": summary, **{k: v for k, v in sections.items() if k in ("Assumes", "Fails when", "References")}}
+
+
+def _regions(value: Any) -> Iterator[Region]:
+    if isinstance(value, Region):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _regions(getattr(value, field.name))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _regions(item)

@@ -1,0 +1,41 @@
+"""Background methods: one file a method, one row of METHODS each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..io import load as load_model
+from .abcd import ABCD, ABCDModel
+
+__all__ = ["ABCD", "METHODS", "ABCDModel", "Row", "load"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method of the package: its settings, its model and a title for people."""
+
+    name: str
+    method: type
+    model: type
+    title: str
+
+
+METHODS: Mapping[str, Row] = {
+    row.name: row
+    for row in (Row("abcd", ABCD, ABCDModel, "ABCD: transfer factor from two (nearly) independent variables"),)
+}
+
+
+def load(path: Path | str, types: Mapping[str, type] | None = None) -> Any:
+    """Load a saved model of this package; `types` adds models of others by type name.
+
+    Raises
+    ------
+    ArtifactError
+        If a file is damaged, of another schema, or of a type that is not known.
+    """
+    known = {row.model.__name__: row.model for row in METHODS.values()}
+    return load_model(path, {**known, **(types or {})})

@@ -1,0 +1,81 @@
+"""Figures to files: the same bytes on every run, and the drawn numbers beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..tasks import write_atomic
+from .style import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["numbers", "savefig", "svg"]
+
+_NUMBERS: WeakKeyDictionary[Figure, dict[str, Any]] = WeakKeyDictionary()
+
+
+def keep(figure: Figure, drawn: Mapping[str, Any]) -> Figure:
+    """Attach the numbers that a figure shows."""
+    _NUMBERS[figure] = plain(drawn)
+    return figure
+
+
+def numbers(figure: Figure) -> dict[str, Any]:
+    """Return the numbers that a figure shows, as plain values; empty for a figure drawn elsewhere."""
+    return dict(_NUMBERS.get(figure, {}))
+
+
+def savefig(figure: Figure, path: Path | str) -> tuple[Path, Path, Path]:
+    """Write a figure as PNG and PDF and its numbers as JSON; `path` has no suffix, or one that is replaced.
+
+    The files hold no date, so that the same figure gives the same bytes.
+
+    Returns
+    -------
+    The three paths.
+    """
+    stem = Path(path)
+    stem = stem.with_suffix("") if stem.suffix in (".png", ".pdf", ".json") else stem
+    png, pdf, text = (stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf", ".json"))
+    write_atomic(png, _render(figure, "png", {"Software": None}, dpi=160))
+    write_atomic(pdf, _render(figure, "pdf", {"CreationDate": None, "Producer": None, "Creator": None}))
+    write_atomic(text, json.dumps(numbers(figure), indent=1, allow_nan=False).encode() + b"\n")
+    return png, pdf, text
+
+
+def svg(figure: Figure) -> bytes:
+    """Return a figure as SVG without a date, its text as outlines."""
+    return _render(figure, "svg", {"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=200)
+
+
+def plain(value: Any) -> Any:
+    """Return arrays, tuples and NumPy scalars as lists and numbers; what is not finite as None.
+
+    Examples
+    --------
+    >>> plain({"x": np.array([1.0, np.nan])})
+    {'x': [1.0, None]}
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _render(figure: Figure, kind: str, metadata: dict[str, None], dpi: float | str = "figure") -> bytes:
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=kind, metadata=metadata, dpi=dpi)
+    return buffer.getvalue()

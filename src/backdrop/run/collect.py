@@ -1,0 +1,89 @@
+"""Collecting: from what was computed to `Results`, with all that a reader needs beside the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+from ..blinding import Unblinding
+from ..config.analysis import Analysis, Task
+from ..config.settings import described
+from ..events import Source
+from ..method import card
+from ..region import Region
+from ..results import Results
+from .execute import Outcome
+from .samples import Samples
+
+__all__ = ["results"]
+
+
+def results(analysis: Analysis, outcome: Outcome, samples: Samples, looks: Sequence[Unblinding]) -> Results:
+    """Return the results of a run; nothing in them depends on times, paths, sizes of files or the number of jobs."""
+    given = analysis.configuration
+    return Results(
+        name=analysis.name,
+        seed=given.seed,
+        estimates=outcome.estimates,
+        closures=outcome.closures,
+        observed=outcome.observed,
+        fits=outcome.fits,
+        cards={name: card(type(task.method)) for name, task in analysis.tasks.items()},
+        settings={name: _settings(analysis, name, task) for name, task in analysis.tasks.items()},
+        regions={name: region.cut for name, region in analysis.regions.items()},
+        roles={name: _roles(task) for name, task in analysis.tasks.items()},
+        blinding=_blinding(analysis, samples.events, looks),
+        title=given.title,
+        notes=given.notes,
+        warnings=(*samples.warnings, *outcome.warnings),
+        label=given.label.model_dump(),
+    )
+
+
+def _settings(analysis: Analysis, name: str, task: Task) -> dict[str, str]:
+    given = analysis.configuration.methods[name]
+    found = {"method": given.type, "events": str(task.events)}
+    found |= {setting: described(value) for setting, value in _fields(task.method).items()}
+    shifts = {label: _shifts(task, sides) for label, sides in analysis.variations[name].items()}
+    return found | {f"variation {label}": text for label, text in shifts.items()}
+
+
+def _shifts(nominal: Task, sides: Sequence[Task]) -> str:
+    return " / ".join("; ".join(_changes(nominal, side)) for side in sides) + (" (mirrored)" if len(sides) == 1 else "")
+
+
+def _changes(nominal: Task, side: Task) -> Iterator[str]:
+    if side.events != nominal.events:
+        yield str(side.events)
+    for name, value in _fields(side.method).items():
+        if value != getattr(nominal.method, name):
+            yield f"{name} = {described(value)}"
+
+
+def _roles(task: Task) -> dict[str, str]:
+    return {name: value.name for name, value in _fields(task.method).items() if isinstance(value, Region)}
+
+
+def _fields(method: object) -> dict[str, Any]:
+    """Return the settings of a method."""
+    if not is_dataclass(method) or isinstance(method, type):
+        return {}
+    return {field.name: getattr(method, field.name) for field in fields(method)}
+
+
+def _blinding(analysis: Analysis, events: Mapping[str, Source], looks: Sequence[Unblinding]) -> dict[str, Any]:
+    still = {one.sample for source in events.values() for one in source.sealed}
+    return {
+        "sealed": [
+            {
+                "sample": one.sample,
+                "region": one.seal.region.name,
+                "cut": one.seal.region.cut,
+                "revealed": list(one.seal.reveal),
+            }
+            for one in analysis.seals
+            if one.sample in still
+        ],
+        "log": [asdict(entry.look) for entry in looks if entry.analysis == analysis.name],
+    }

@@ -1,0 +1,167 @@
+"""Execution: from an analysis and its samples to results. Nothing is written here but finished tasks."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ..channel import Channel
+from ..config.analysis import Analysis, Fit, Process, Task
+from ..config.combination import Combination
+from ..estimate import Estimate, Setup, estimate, observe, template
+from ..events import Events, Source
+from ..inference import fit, workspace
+from ..method import target
+from ..region import Region
+from ..tasks import Map
+from ..validation import closure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..inference import FitResult
+    from ..validation import Closure
+
+__all__ = ["Outcome", "execute"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an analysis gives, by method name."""
+
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    closures: Mapping[str, Mapping[str, Closure]] = field(default_factory=dict)
+    observed: Mapping[str, Mapping[str, NDArray[Any] | None]] = field(default_factory=dict)
+    workspaces: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    fits: Mapping[str, FitResult] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def execute(
+    analysis: Analysis,
+    samples: Mapping[str, Source],
+    *,
+    map: Map = builtins.map,
+    titled: Callable[[Map, str], Map] = lambda map, title: map,
+) -> Outcome:
+    """Estimate, compare and fit.
+
+    Parameters
+    ----------
+    analysis
+        The analysis.
+    samples
+        Its samples by name, read behind the seals.
+    map
+        Any map; see `tasks.pool` and `tasks.resumable`.
+    titled
+        Adds a title to a map, for a progress bar.
+
+    Raises
+    ------
+    BlindedError
+        If a closure or a training needs sealed rows.
+    BackdropError
+        Whatever an estimate or a fit cannot do.
+    """
+    inputs = _Inputs(samples)
+    estimates = {name: _estimate(analysis, name, inputs, titled(map, f"{name}: fits")) for name in analysis.tasks}
+    closures = _closures(analysis, estimates, inputs)
+    estimates = {name: _with_closures(analysis, name, one, closures[name]) for name, one in estimates.items()}
+    observed = {name: _observed(analysis, task, inputs) for name, task in analysis.tasks.items()}
+    if analysis.fit is None:
+        return Outcome(estimates, closures, observed)
+    spaces = {name: _workspace(analysis, analysis.fit, name, estimates[name], inputs) for name in analysis.fit.methods}
+    return Outcome(estimates, closures, observed, spaces, {name: fit(one) for name, one in spaces.items()})
+
+
+class _Inputs:
+    """The combinations of samples, each made once."""
+
+    def __init__(self, samples: Mapping[str, Source]) -> None:
+        self._samples = samples
+        self._made: dict[Combination, Any] = {}
+
+    def of(self, combination: Combination) -> Any:
+        if combination not in self._made:
+            combination.check(self._samples)
+            self._made[combination] = combination.of(self._samples)
+        return self._made[combination]
+
+    def sample(self, name: str) -> Any:
+        return self.of(Combination(((name, 1.0),)))
+
+
+def _estimate(analysis: Analysis, name: str, inputs: _Inputs, map: Map) -> Estimate:
+    def setup(task: Task) -> Setup:
+        return Setup(task.method, inputs.of(task.events))
+
+    variations: dict[str, Setup | tuple[Setup, Setup]] = {}
+    for label, sides in analysis.variations[name].items():
+        setups = [setup(side) for side in sides]
+        variations[label] = (setups[0], setups[1]) if len(setups) == 2 else setups[0]
+    given = analysis.configuration
+    return estimate(
+        setup(analysis.tasks[name]),
+        analysis.channels,
+        replicas=given.replicas,
+        variations=variations,
+        seed=given.seed,
+        map=map,
+    )
+
+
+def _closures(analysis: Analysis, estimates: Mapping[str, Estimate], inputs: _Inputs) -> dict[str, dict[str, Closure]]:
+    found: dict[str, dict[str, Closure]] = {name: {} for name in estimates}
+    for one in analysis.closures:
+        task = analysis.tasks[one.method]
+        where = analysis.channel(one.channel)
+        # a sealed region raises here, and the message says which
+        rows = inputs.of(task.events).load(_columns(where, target(task.method)), where.region & target(task.method))
+        found[one.method][one.channel] = closure(estimates[one.method], rows, channel=one.channel, smooth=one.smooth)
+    return found
+
+
+def _with_closures(analysis: Analysis, name: str, one: Estimate, closures: Mapping[str, Closure]) -> Estimate:
+    for asked in analysis.closures:
+        if asked.method == name and asked.as_variation:
+            one = one.with_variation(f"nonclosure_{asked.channel}", *closures[asked.channel].shifts)
+    return one
+
+
+def _observed(analysis: Analysis, task: Task, inputs: _Inputs) -> dict[str, NDArray[Any] | None]:
+    """Return the observed yields that each channel's background is compared with, None where they may be sealed."""
+    found: dict[str, NDArray[Any] | None] = {}
+    for channel in analysis.channels:
+        rows = observe(inputs.of(task.events), channel, target(task.method))
+        found[channel.name] = None if rows is None else channel.fill(rows)[0]
+    return found
+
+
+def _workspace(analysis: Analysis, asked: Fit, name: str, found: Estimate, inputs: _Inputs) -> dict[str, Any]:
+    channels = tuple(analysis.channel(one) for one in asked.channels)
+    where = target(analysis.tasks[name].method)
+    backgrounds = {name: found.only(*asked.channels)}
+    backgrounds |= {label: _process(one, channels, where, inputs) for label, one in asked.backgrounds.items()}
+    signal = None if asked.signal is None else {"signal": _process(Process(asked.signal), channels, where, inputs)}
+    data: dict[str, Events | None] = {one.name: observe(inputs.sample(asked.data), one, where) for one in channels}
+    return workspace(backgrounds, signal, data, empty="error" if asked.empty is None else asked.empty)
+
+
+def _process(process: Process, channels: tuple[Channel, ...], where: Region, inputs: _Inputs) -> Estimate:
+    """Return simulated events of the target rows, with their variations."""
+
+    def filled(events: Combination) -> Estimate:
+        inside = [replace(channel, region=channel.region & where) for channel in channels]
+        return replace(template(inputs.of(events), inside), channels=channels)
+
+    found = filled(process.events)
+    for label, sides in process.variations.items():
+        found = found.with_variation(label, *(filled(side).nominal for side in sides))
+    return found
+
+
+def _columns(channel: Channel, region: Region) -> list[str]:
+    return sorted(channel.columns | region.columns)

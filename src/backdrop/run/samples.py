@@ -1,0 +1,174 @@
+"""Samples: what an analysis reads or draws, behind its seals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import io
+from ..config.analysis import Analysis, Process, Task
+from ..config.combination import Combination
+from ..errors import BackdropError, DataError, nearest
+from ..events import Events, Seal, Source
+from ..method import fit_columns, target
+
+if TYPE_CHECKING:
+    from ..config.model import Input
+
+__all__ = ["Samples", "files_of", "needed_columns", "read"]
+
+_WEIGHT = "__weight"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of an analysis.
+
+    Attributes
+    ----------
+    events
+        Name to events.
+    files
+        Name to what provenance keeps of its files.
+    warnings
+        What must be heeded about them.
+    """
+
+    events: Mapping[str, Source]
+    files: Mapping[str, list[dict[str, Any]]]
+    warnings: tuple[str, ...] = ()
+
+
+def read(analysis: Analysis, opened: Collection[str] = ()) -> Samples:
+    """Read or draw the samples of an analysis; the seals of the samples in `opened` are not applied.
+
+    All files are looked into before a row is read. A lazy analysis reads no row here.
+
+    Raises
+    ------
+    DataError
+        If an input cannot be read, or a generator gives no sample of a name that is used.
+    """
+    seals = {one.sample: one.seal for one in analysis.seals if one.sample not in opened}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = _from_files(analysis, seals) if analysis.draw is None else Samples(_drawn(analysis, seals), {})
+    return Samples(found.events, found.files, tuple(dict.fromkeys(str(one.message) for one in caught)))
+
+
+def files_of(analysis: Analysis, name: str) -> list[str]:
+    """Return the paths of a sample's files, relative ones from the configuration's folder."""
+    return [_path(analysis.folder, text) for text in analysis.configuration.inputs[name].files]
+
+
+def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
+    """Return the columns of a sample that the analysis reads, None for all of them."""
+    given = analysis.configuration.inputs[name].columns
+    found = set(given or ()).union(*(channel.columns for channel in analysis.channels))
+    found = found.union(*(one.seal.reveal for one in analysis.seals if one.sample == name))
+    for task in _tasks(analysis):
+        declared = fit_columns(task.method)
+        if name in task.events.samples and declared is None and given is None:
+            return None
+        found |= target(task.method).columns | (declared or frozenset() if name in task.events.samples else frozenset())
+    return sorted(found)
+
+
+def opened_files(analysis: Analysis, opened: Collection[str] = ()) -> dict[str, io.EventFiles]:
+    """Look into all files of an analysis and return them, no row read."""
+    used = _used(analysis)
+    seals = {one.sample: one.seal for one in analysis.seals if one.sample not in opened}
+    inputs = analysis.configuration.inputs
+    return {name: _files(analysis, name, given, seals.get(name)) for name, given in inputs.items() if name in used}
+
+
+def _from_files(analysis: Analysis, seals: Mapping[str, Seal]) -> Samples:
+    files = opened_files(analysis, {name for name in analysis.configuration.inputs if name not in seals})
+    kept = {name: [record for part in one.provenance() for record in part["files"]] for name, one in files.items()}
+    if analysis.configuration.lazy:
+        return Samples(files, kept)
+    return Samples({name: _located(analysis, name, one.load) for name, one in files.items()}, kept)
+
+
+def _files(analysis: Analysis, name: str, given: Input, seal: Seal | None) -> io.EventFiles:
+    def look() -> io.EventFiles:
+        return io.read(
+            files_of(analysis, name),
+            needed_columns(analysis, name),
+            sample=name,
+            tree=given.tree,
+            weight=given.weight,
+            keys=given.keys,
+            seal=seal,
+            rename=given.rename,
+            derived=analysis.configuration.derived,
+            fill=given.fill,
+            lazy=True,
+        )
+
+    return _located(analysis, name, look)  # type: ignore[no-any-return]
+
+
+def _located(analysis: Analysis, name: str, action: Any) -> Any:
+    """Return what an action on a sample's files returns; its errors get the place of the sample."""
+    try:
+        return action()
+    except BackdropError as error:
+        raise analysis.document.located(("inputs", name, "files"), error) from None
+
+
+def _drawn(analysis: Analysis, seals: Mapping[str, Seal]) -> Mapping[str, Source]:
+    drawn = analysis.draw.samples() if analysis.draw else {}
+    for name in sorted(_used(analysis) | seals.keys()):
+        if name not in drawn:
+            have = ", ".join(drawn)
+            text = f"the generator gives no sample '{name}'{nearest(name, drawn)}; it gives: {have}"
+            raise DataError(analysis.document.message(("synthetic", "name"), text))
+    return {name: _admitted(analysis, name, events, seals.get(name)) for name, events in drawn.items()}
+
+
+def _admitted(analysis: Analysis, name: str, events: Events, seal: Seal | None) -> Events:
+    """Pass drawn events through the door that read ones come through."""
+    try:
+        return io.read(
+            {**events.columns, _WEIGHT: events.weight},
+            [*events.columns, *analysis.configuration.derived],
+            sample=name,
+            weight=_WEIGHT,
+            seal=seal,
+            derived=analysis.configuration.derived,
+        )
+    except BackdropError as error:
+        raise analysis.document.located(("synthetic",), error) from None
+
+
+def _tasks(analysis: Analysis) -> Iterator[Task]:
+    yield from analysis.tasks.values()
+    for variations in analysis.variations.values():
+        for sides in variations.values():
+            yield from sides
+
+
+def _used(analysis: Analysis) -> set[str]:
+    """Return the names of the samples that the analysis needs."""
+    names = {name for task in _tasks(analysis) for name in task.events.samples}
+    if analysis.fit is None:
+        return names
+    names |= {analysis.fit.data, *(analysis.fit.signal.samples if analysis.fit.signal else ())}
+    return names.union(*(one.samples for process in analysis.fit.backgrounds.values() for one in _all(process)))
+
+
+def _all(process: Process) -> Iterator[Combination]:
+    yield process.events
+    for sides in process.variations.values():
+        yield from sides
+
+
+def _path(folder: Path, text: str) -> str:
+    """Return a path from the configuration's folder; URLs and absolute paths stay."""
+    if "://" in text or Path(text).expanduser().is_absolute():
+        return text
+    return str(folder / text)

@@ -1,0 +1,255 @@
+"""Tasks: named random streams, process pools, and the only place that resumes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .errors import ArtifactError
+from .events import Events
+from .region import Region
+
+__all__ = ["Map", "Result", "fingerprint", "named_seed", "pool", "progress", "resumable", "stream", "write_atomic"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+Result = dict[str, np.ndarray]
+"""What a task returns: named arrays, so that nothing needs a pickle to be kept."""
+
+Map = Callable[..., Iterable[Any]]
+"""Any map: the built-in one, a pool's, `dask.distributed`'s, or a resumable one around them."""
+
+
+def named_seed(seed: int, *names: str | int) -> int:
+    """Return a 64-bit seed that depends on the root seed and the task's name, not on its order.
+
+    Examples
+    --------
+    >>> named_seed(1, "replica", 7) == named_seed(1, "replica", 7) != named_seed(1, "replica", 8)
+    True
+    """
+    digest = hashlib.sha256(repr((int(seed), *names)).encode()).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
+def stream(seed: int, *names: str | int) -> np.random.Generator:
+    """Return the random stream of a named task."""
+    return np.random.default_rng(np.random.SeedSequence([int(seed), named_seed(seed, *names)]))
+
+
+def fingerprint(value: Any) -> str:
+    """Return the SHA-256 of a value made of settings, regions, events, arrays, numbers and strings.
+
+    Raises
+    ------
+    ArtifactError
+        If something in it has no stable fingerprint.
+    """
+    digest = hashlib.sha256()
+    for piece in _pieces(value):
+        digest.update(piece)
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Events):
+        yield b"events" + value.fingerprint.encode()
+    elif isinstance(value, Region):
+        yield b"region" + value.cut.encode()
+    elif value is None or isinstance(value, bool | int | float | str | bytes | np.generic):
+        yield f"{type(value).__name__}:{value!r}".encode()
+    elif isinstance(value, np.ndarray):
+        yield f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes()
+    elif hasattr(value, "fingerprint"):
+        yield type(value).__qualname__.encode() + str(value.fingerprint).encode()
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield type(value).__qualname__.encode()
+        for field in fields(value):
+            yield field.name.encode()
+            yield from _pieces(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield str(key).encode()
+            yield from _pieces(value[key])
+    elif isinstance(value, tuple | list):
+        yield f"[{len(value)}".encode()
+        for item in value:
+            yield from _pieces(item)
+    elif type(value).__module__.startswith(("hist.", "boost_histogram.")):
+        yield repr(value).encode() + np.asarray(value.edges).tobytes()
+    else:
+        raise ArtifactError(f"a {type(value).__qualname__} has no stable fingerprint, so its task cannot be resumed")
+
+
+def write_atomic(path: Path | str, data: bytes) -> None:
+    """Write a file so that it is either the old one or the new one, never a part: temporary, fsync, replace."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def sweep(directory: Path | str) -> int:
+    """Remove temporaries that a killed writer left in `directory`; return how many."""
+    stale = [file for file in Path(directory).glob(".*.part") if not _alive(int(file.name.split(".")[-2]))]
+    for file in stale:
+        file.unlink(missing_ok=True)
+    return len(stale)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _versions() -> str:
+    from . import __version__
+
+    return f"backdrop {__version__}, numpy {np.__version__}"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A task bound to the file of its result; runs where the map sends it."""
+
+    function: Callable[[Any], Result]
+    item: Any
+    path: str
+
+    def __call__(self) -> str:
+        result = self.function(self.item)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **result)
+        body = buffer.getvalue()
+        write_atomic(self.path, hashlib.sha256(body).digest() + body)
+        return self.path
+
+
+def _call(job: _Job) -> str:
+    return job()
+
+
+def _stored(path: Path) -> Result | None:
+    """Read a finished task; None if it is absent or damaged (it is then run again)."""
+    if not path.exists():
+        return None
+    data = path.read_bytes()
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        return None
+    with np.load(io.BytesIO(data[32:]), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def resumable(map: Map, directory: Path | str) -> Map:
+    """Wrap a map so that each finished task is kept in `directory` and skipped when it is asked for again.
+
+    A task's identity is the SHA-256 of its function, its item and the versions; its result, named arrays, is stored
+    atomically with a checksum. The order of the items is preserved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> def square(x): return {"y": np.array(x * x)}
+    >>> with tempfile.TemporaryDirectory() as here:
+    ...     kept = resumable(map, here)
+    ...     [int(r["y"]) for r in kept(square, [1, 2, 3])]
+    [1, 4, 9]
+    """
+    home = Path(directory)
+
+    def run(function: Callable[[Any], Result], items: Iterable[Any]) -> Iterator[Result]:
+        home.mkdir(parents=True, exist_ok=True)
+        sweep(home)
+        listed = list(items)
+        name = f"{function.__module__}.{function.__qualname__}"
+        paths = [home / f"{fingerprint((name, item, _versions()))}.npz" for item in listed]
+        done = {path: _stored(path) for path in dict.fromkeys(paths)}
+        missing = {path: _Job(function, item, str(path)) for path, item in zip(paths, listed, strict=True)}
+        fresh = [job for path, job in missing.items() if done[path] is None]
+        arriving = iter(map(_call, fresh))
+        for path in paths:
+            while done[path] is None:
+                finished = Path(next(arriving))
+                done[finished] = _stored(finished)
+                if done[finished] is None:
+                    raise ArtifactError(f"the result of a task could not be read back from {finished}")
+            result = done[path]
+            if result is not None:
+                yield result
+
+    return run
+
+
+@contextmanager
+def pool(jobs: int = 1) -> Iterator[Map]:
+    """Give a map that runs on `jobs` processes, each with one thread; the built-in map for one job.
+
+    Results come in the order of the items, and do not depend on `jobs`.
+    """
+    if jobs <= 1:
+        yield map
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as executor:
+        try:
+            yield executor.map
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
+def progress(map: Map, title: str) -> Map:
+    """Wrap a map so that a bar counts its finished items, on a terminal only."""
+
+    def run(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        listed: Sequence[T] = list(items)
+        console = Console(stderr=True)
+        with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+            row = bar.add_task(title, total=len(listed))
+            for result in map(function, listed):
+                bar.advance(row)
+                yield result
+
+    return run

@@ -1,0 +1,406 @@
+"""The laws every method obeys, to be run on any method, of this package or of another.
+
+A `Case` is one example of a method with samples whose truth is known. `check(law, case)` raises `LawBroken` with the
+numbers that broke it. A test suite runs every law on every case::
+
+    @pytest.mark.parametrize("law", LAWS)
+    def test_law(law):
+        check(law, my_case())
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import io
+from .channel import Channel
+from .errors import BackdropError, DataError
+from .estimate import Estimate, Setup, estimate, fitted
+from .events import Events, Sealed
+from .method import FitsMembers, Method, OffersBins, OffersReplicas
+from .region import Region
+from .tasks import fingerprint, named_seed, pool, stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LAWS", "Case", "LawBroken", "Table", "check"]
+
+
+class LawBroken(AssertionError):
+    """A method does not obey a law; the message says which one, and with what numbers."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one sample, as they would stand in a file, and the factor it enters the events with."""
+
+    sample: str
+    columns: Mapping[str, Any]
+    weight: NDArray[np.float64]
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One example of a method, with known truth.
+
+    Attributes
+    ----------
+    name
+        What the case is called in test output.
+    method
+        The settings.
+    channels
+        Where the background is estimated.
+    draw
+        Seed to the tables of an independent toy.
+    truth
+        Expected yield of each bin, flat over the channels.
+    sealed
+        The region sealed in the first table's sample.
+    features
+        Columns that the method reads in fit or predict besides those in cuts (NaN there is a DataError).
+    replicas
+        How many replicas the pulls need.
+    toys
+        How many toys the pull law runs; 0 for methods whose pulls belong in a long validation.
+    scale_tolerance
+        Relative tolerance of the scaling law: 0 means exact to rounding (weighting methods).
+    types
+        Type name to model type, for loading.
+    """
+
+    name: str
+    method: Method
+    channels: tuple[Channel, ...]
+    draw: Callable[[int], Sequence[Table]]
+    truth: NDArray[np.float64]
+    sealed: Region
+    types: Mapping[str, type]
+    features: tuple[str, ...] = ()
+    replicas: int = 50
+    toys: int = 200
+    scale_tolerance: float = 1e-12
+
+    def events(self, seed: int = 1) -> Events:
+        """Return one toy's events."""
+        return join(self.draw(seed))
+
+    def setup(self, seed: int = 1) -> Setup:
+        """Return one toy's setup."""
+        return Setup(self.method, self.events(seed))
+
+    def estimate(self, events: Events, *, replicas: int = 4, seed: int = 5) -> Estimate:
+        """Estimate on given events."""
+        return estimate(Setup(self.method, events), self.channels, replicas=replicas, seed=seed)
+
+
+def join(tables: Sequence[Table], seal: Region | None = None) -> Events:
+    """Return the tables as one set of events, the first one sealed."""
+    parts = [
+        table.factor * Events.of(table.columns, sample=table.sample, weight=table.weight, seal=None if i else seal)
+        for i, table in enumerate(tables)
+    ]
+    return reduce(lambda a, b: a + b, parts)
+
+
+def check(law: str, case: Case) -> None:
+    """Check one law on one case.
+
+    Raises
+    ------
+    LawBroken
+        With what was found.
+    """
+    LAWS[law](case)
+
+
+def _same(a: Estimate, b: Estimate, *, tolerance: float = 0.0) -> float:
+    """Return the largest relative difference between two estimates, 0 if it is within the tolerance."""
+    left, right = list(_arrays(a)), list(_arrays(b))
+    if [array.shape for array in left] != [array.shape for array in right]:
+        return float("inf")
+    worst = 0.0
+    for x, y in zip(left, right, strict=True):
+        size = max(float(np.abs(x).max(initial=0.0)), 1e-300)
+        worst = max(worst, float(np.abs(x - y).max(initial=0.0)) / size)
+    return worst if worst > tolerance else 0.0
+
+
+def _arrays(found: Estimate) -> Iterator[NDArray[np.float64]]:
+    yield found.nominal
+    yield found.sumw2
+    yield from (found.replicas[name] for name in sorted(found.replicas))
+    for name in sorted(found.variations):
+        yield from found.variations[name]
+
+
+def _break(case: Case, what: str) -> None:
+    raise LawBroken(f"{case.name}: {what}")
+
+
+def same_seed_same_estimate(case: Case) -> None:
+    """One seed gives one estimate, bit by bit, for any number of jobs."""
+    events, first = case.events(), case.estimate(case.events())
+    if _same(first, case.estimate(events)) != 0.0:
+        _break(case, "two runs with one seed differ")
+    with pool(2) as two:
+        spread = estimate(Setup(case.method, events), case.channels, replicas=4, seed=5, map=two)
+    if _same(first, spread) != 0.0:
+        _break(case, "one job and two jobs differ")
+
+
+def chunks_do_not_matter(case: Case) -> None:
+    """Reading in chunks of any size gives the same estimate to 1e-12."""
+    events = case.events()
+    whole = case.estimate(events)
+    for size in (len(events) // 7 + 1, len(events) // 2 + 1):
+        chunked = estimate(Setup(case.method, _Chunked(events, size)), case.channels, replicas=4, seed=5)
+        if difference := _same(whole, chunked, tolerance=1e-12):
+            _break(case, f"chunks of {size} rows move the estimate by {difference:.2g}")
+
+
+def order_does_not_matter(case: Case) -> None:
+    """Shuffled events give the same estimate to 1e-12."""
+    events = case.events()
+    order = np.random.default_rng(3).permutation(len(events))
+    shuffled = replace(
+        events,
+        columns={name: events[name][order] for name in events.columns},
+        weight=events.weight[order],
+        sample=events.sample[order],
+        key=events.key[order],
+    )
+    if difference := _same(case.estimate(events), case.estimate(shuffled), tolerance=1e-12):
+        _break(case, f"shuffling the events moves the estimate by {difference:.2g}")
+
+
+def fit_leaves_settings(case: Case) -> None:
+    """`fit` changes neither settings nor events, and the settings are frozen."""
+    events = case.events()
+    before = fingerprint((case.method, events.fingerprint))
+    case.method.fit(events.sorted(), rng=stream(1, "fit"))
+    after = fingerprint((case.method, replace(events).fingerprint))
+    if before != after:
+        _break(case, "fit changed the settings or the events")
+    name = fields(case.method)[0].name  # type: ignore[arg-type]
+    try:
+        setattr(case.method, name, None)
+    except AttributeError:
+        return
+    _break(case, f"the settings are not frozen: {name} could be set")
+
+
+def weights_scale(case: Case) -> None:
+    """Weights times k give k times the estimate and k² times the sum of squared weights."""
+    events, factor = case.events(), 3.0
+    once, scaled = case.estimate(events), case.estimate(factor * events)
+    wanted = {"nominal": factor * once.nominal, "sumw2": factor**2 * once.sumw2}
+    for name, expected in wanted.items():
+        off = np.abs(getattr(scaled, name) - expected).max() / max(np.abs(expected).max(), 1e-300)
+        if off > case.scale_tolerance:
+            _break(case, f"weights x 3 move {name} by {off:.2g} more than they should")
+
+
+def predicts_inside_region(case: Case) -> None:
+    """Predicted rows satisfy the region asked for."""
+    model = fitted(case.setup(), seed=1)
+    for channel in case.channels:
+        rows = model.predict(case.events(), channel.region)
+        inside = channel.region.mask(rows.columns)
+        if len(rows) == 0 or not inside.all():
+            _break(case, f"{int((~inside).sum())} of {len(rows)} predicted rows are outside '{channel.region.name}'")
+
+
+def predict_repeats(case: Case) -> None:
+    """Predicting twice gives the same rows."""
+    model, region = fitted(case.setup(), seed=1), case.channels[0].region
+    first, second = (model.predict(case.events(), region) for _ in range(2))
+    if first.fingerprint != second.fingerprint:
+        _break(case, "two predictions of one model differ")
+
+
+def row_wise_is_additive(case: Case) -> None:
+    """A row-wise model obeys predict(a + b) = predict(a) + predict(b); a drawing one ignores the events."""
+    model, region, events = fitted(case.setup(), seed=1), case.channels[0].region, case.events()
+    half = events.uniform(1) < 0.5
+    parts = [events._take(np.flatnonzero(half)), events._take(np.flatnonzero(~half))]
+    whole = case.channels[0].fill(model.predict(events, region))[0]
+    halves = [case.channels[0].fill(model.predict(part, region))[0] for part in parts]
+    expected = sum(halves) if model.reads is not None else halves[0]
+    if not np.allclose(whole, expected, rtol=1e-12, atol=1e-9 * np.abs(whole).max()):
+        _break(case, f"whole {whole} and halves {expected} differ")
+
+
+def survives_saving(case: Case) -> None:
+    """A saved and loaded model predicts bit by bit the same."""
+    model = fitted(case.setup(), seed=1)
+    with tempfile.TemporaryDirectory() as here:
+        io.save(model, f"{here}/model")
+        again = io.load(f"{here}/model", case.types)
+    region = case.channels[0].region
+    if model.predict(case.events(), region).fingerprint != again.predict(case.events(), region).fingerprint:
+        _break(case, "the loaded model predicts something else")
+    if isinstance(model, OffersBins) and _same(
+        model.bins(case.events(), case.channels), again.bins(case.events(), case.channels)
+    ):
+        _break(case, "the loaded model gives other bins")
+
+
+def keeps_the_blinding_promise(case: Case) -> None:
+    """NaN, other values or other numbers of sealed rows change nothing."""
+    first, *others = case.draw(1)
+    found = [case.estimate(join([table, *others], case.sealed)) for table in _resealed(first, case.sealed)]
+    for other in found[1:]:
+        if _same(found[0], other) != 0.0:
+            _break(case, "the sealed rows can be seen in the estimate")
+
+
+def _resealed(table: Table, sealed: Region) -> Iterator[Table]:
+    """Yield the table with its sealed rows as they are, as NaN, with other values, fewer, and more of them."""
+    inside = sealed.mask(table.columns)
+    yield table
+    blank = {}
+    for name, column in table.columns.items():
+        blank[name] = column
+        if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+            blank[name] = np.where(inside, np.nan, column)
+    yield replace(table, columns=blank, weight=np.where(inside, np.nan, table.weight))
+    source = np.flatnonzero(inside)
+    for rows in (np.repeat(source[:1], len(source)), source[: len(source) // 2], np.tile(source, 3)):
+        index = np.concatenate([rows, np.flatnonzero(~inside)])
+        yield replace(
+            table,
+            columns={name: column[index] for name, column in table.columns.items()},
+            weight=np.where(np.arange(len(index)) < len(rows), 7.0, table.weight[index]),
+        )
+
+
+def closes(case: Case) -> None:
+    """On one toy, each channel agrees with the truth within 4 of its stated uncertainties."""
+    found = estimate(case.setup(seed=2), case.channels, replicas=case.replicas, seed=2)
+    for channel in case.channels:
+        part, true = found.total(channel.name), float(case.truth[found.bins(channel.name)].sum())
+        if abs(part.value - true) > 4 * part.total:
+            _break(case, f"{channel.name}: {part.value:.6g} ± {part.total:.2g}, true {true:.6g}")
+
+
+def pulls(case: Case) -> None:
+    """Over toys, each channel's pull has mean 0 ± 0.1 and width 1 ± 0.1, up to 3 of their standard errors."""
+    if case.toys == 0:
+        return
+    rows = np.array([_pull(case, toy) for toy in range(case.toys)])
+    mean, width = rows.mean(axis=0), rows.std(axis=0, ddof=1)
+    slack = 3 / np.sqrt(case.toys)
+    if (np.abs(mean) > 0.1 + slack).any() or (np.abs(width - 1) > 0.1 + slack / np.sqrt(2)).any():
+        _break(case, f"pull means {mean.round(2)}, widths {width.round(2)} over {case.toys} toys")
+
+
+def _pull(case: Case, toy: int) -> list[float]:
+    found = estimate(case.setup(seed=named_seed(17, toy)), case.channels, replicas=case.replicas, seed=toy)
+    parts = [(found.total(c.name), float(case.truth[found.bins(c.name)].sum())) for c in case.channels]
+    return [(part.value - true) / part.total for part, true in parts]
+
+
+def members_differ(case: Case) -> None:
+    """Vectorised members equal single fits on the same weights, and differ on other resamples."""
+    method, events = case.method, case.events().sorted()
+    if not isinstance(method, FitsMembers):
+        return
+    seeds = [named_seed(1, "member", i) for i in range(3)]
+    weights = np.stack([events.bootstrap(one).weight for one in seeds])
+    models = method.fit_members(events, weights, rngs=[stream(1, "member", i) for i in range(3)])
+    region, channel = case.channels[0].region, case.channels[0]
+    together = [channel.fill(model.predict(case.events(), region))[0] for model in models]
+    for i, one in enumerate(seeds):
+        single = method.fit(events.bootstrap(one), rng=stream(1, "member", i))
+        alone = channel.fill(single.predict(case.events(), region))[0]
+        if not np.allclose(alone, together[i], rtol=max(case.scale_tolerance, 1e-9)):
+            _break(case, f"member {i} of three is {together[i]}, alone {alone}")
+    if np.array_equal(together[0], together[1]):
+        _break(case, "members of different resamples are identical")
+
+
+def replicas_vary(case: Case) -> None:
+    """The estimate has an uncertainty: its replicas, or those that the model brings, differ from one another."""
+    found = case.estimate(case.events())
+    spread = sum(float(rows.std(axis=0).sum()) for rows in found.replicas.values())
+    if spread == 0.0 and not found.variations:
+        _break(case, "neither replicas nor variations move the estimate")
+    if isinstance(fitted(case.setup(), seed=1), OffersReplicas) and not found.replicas:
+        _break(case, "the model's own replicas were not used")
+
+
+def refuses_bad_input(case: Case) -> None:
+    """Empty, zero-weight and not-finite input raises a DataError; the message names column and region."""
+    events = case.events()
+    _refused(case, "no rows", lambda: events._take(np.zeros(0, np.int64)), ())
+    _refused(case, "zero weights", lambda: 0.0 * events, ("region",))
+    first, *others = case.draw(1)
+    for value in (np.nan, np.inf):
+        weight = first.weight.copy()
+        weight[len(weight) // 2] = value
+        _refused(case, f"weight {value}", lambda weight=weight: join([replace(first, weight=weight), *others]), ())
+        for name in case.features:
+            column = np.full_like(first.columns[name], value)
+            broken = replace(first, columns={**first.columns, name: column})
+            _refused(case, f"{name} = {value}", lambda broken=broken: join([broken, *others]), (name, "region"))
+
+
+def _refused(case: Case, what: str, make: Callable[..., Events], words: Sequence[str]) -> None:
+    try:
+        case.estimate(make())
+    except DataError as error:
+        missing = [word for word in words if word not in str(error)]
+        if missing:
+            _break(case, f"{what}: the error does not say {missing}: {error}")
+        return
+    except BackdropError as error:
+        _break(case, f"{what}: {type(error).__name__} instead of DataError: {error}")
+    _break(case, f"{what}: accepted in silence")
+
+
+@dataclass(frozen=True)
+class _Chunked:
+    """Events handed out in chunks, as a set of files would be."""
+
+    events: Events
+    size: int
+    sealed: tuple[Sealed, ...] = field(default=())
+
+    def load(self, columns: Sequence[str] | None = None, region: Region | None = None) -> Events:
+        return self.events.load(columns, region)
+
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Events]:
+        for start in range(0, len(self.events), self.size):
+            yield self.events._take(np.arange(start, min(start + self.size, len(self.events))))
+
+
+LAWS: Mapping[str, Callable[[Case], None]] = {
+    law.__name__: law
+    for law in (
+        same_seed_same_estimate,
+        chunks_do_not_matter,
+        order_does_not_matter,
+        fit_leaves_settings,
+        weights_scale,
+        predicts_inside_region,
+        predict_repeats,
+        row_wise_is_additive,
+        survives_saving,
+        keeps_the_blinding_promise,
+        closes,
+        pulls,
+        members_differ,
+        replicas_vary,
+        refuses_bad_input,
+    )
+}
+"""Law name to its check; all take a `Case`."""

@@ -1,0 +1,148 @@
+"""One table of example cases with known truth: every method of the package, and the reference methods."""
+
+from __future__ import annotations
+
+import awkward as ak
+import hist
+import numpy as np
+
+import reference
+from backdrop import Channel, Region
+from backdrop.methods import ABCDModel
+from backdrop.methods.abcd import Plane
+from backdrop.methods.transfer import Binned, Polynomial
+from backdrop.synthetic import GaussianPlane
+from backdrop.testing import Case, Table
+
+_MASS = hist.axis.Regular(4, 100, 200, name="m", label=r"$m$ [GeV]")
+_FAKES = GaussianPlane(fakes=20_000, reals=6_000)
+_PROMPT = GaussianPlane(fakes=0, reals=12_000)
+
+
+def _plane_tables(seed: int) -> list[Table]:
+    data = _FAKES.draw(seed=seed)
+    reals = _PROMPT.draw(seed=seed, sample="reals", weight=0.5)
+    return [
+        Table("data", dict(data.columns), data.weight),
+        Table("reals", dict(reals.columns), reals.weight, factor=-1.0),
+    ]
+
+
+def abcd(name: str = "abcd", transfer: object = None) -> Case:
+    plane = Plane("x1", "x2", 0.8, 0.6)
+    method = plane.abcd(**({} if transfer is None else {"transfer": transfer}))
+    truth = _FAKES.expected(0.8, 0.6)["A"] * _FAKES.mass_shares(np.asarray(_MASS.edges))
+    features = () if transfer is None else ("m",)
+    return Case(
+        name,
+        method,
+        (Channel("SR", plane.region, (_MASS,)),),
+        _plane_tables,
+        truth,
+        plane.region & method.target,
+        {"ABCDModel": ABCDModel},
+        features=features,
+        toys=100,
+        replicas=30,
+    )
+
+
+def sampler() -> Case:
+    toy = GaussianPlane(fakes=20_000, reals=0)
+    edges = tuple(np.linspace(100, 200, 41))
+    window = Region("window", "(m > 125) & (m < 175)")
+    axis = hist.axis.Regular(4, 125, 175, name="m", label=r"$m$ [GeV]")
+    method = reference.Sampler(Region("control", "x1 < 0.5"), edges, scale=0.25)
+    expected = toy.expected(0.5, -40.0)
+    number = 0.25 * (expected["C"] + expected["D"])
+    truth = number * toy.mass_shares(np.asarray(axis.edges))
+
+    def draw(seed: int) -> list[Table]:
+        data = toy.draw(seed=seed)
+        return [Table("data", dict(data.columns), data.weight)]
+
+    sealed = Region("high x1", "x1 > 1.5")
+    return Case(
+        "sampler",
+        method,
+        (Channel("SR", window, (axis,)),),
+        draw,
+        truth,
+        sealed,
+        {"SamplerModel": reference.SamplerModel},
+        features=("m",),
+        toys=80,
+        replicas=16,
+    )
+
+
+def side_bands() -> Case:
+    toy = GaussianPlane(fakes=20_000, reals=0)
+    window = Region("window", "(m > 130) & (m < 150)")
+    axis = hist.axis.Regular(4, 130, 150, name="m", label=r"$m$ [GeV]")
+    tight, loose = Region("tight", "x1 > 0"), Region("loose", "x1 <= 0")
+    bands = Region("bands", "((m <= 130) | (m >= 150)) & (x1 > 0)")
+    method = reference.SideBands(bands, loose, (130.0, 150.0))
+    truth = 10_000 * toy.mass_shares(np.asarray(axis.edges))
+
+    def draw(seed: int) -> list[Table]:
+        data = toy.draw(seed=seed)
+        return [Table("data", dict(data.columns), data.weight)]
+
+    return Case(
+        "side_bands",
+        method,
+        (Channel("SR", window, (axis,)),),
+        draw,
+        truth,
+        window & tight,
+        {"SideBandsModel": reference.SideBandsModel},
+        features=("m",),
+        toys=200,
+    )
+
+
+def two_leptons() -> Case:
+    """Single-lepton events measure f in two pT bins (0.2, 0.3); pairs of fakes are to be predicted."""
+    axis = hist.axis.Regular(2, 0, 1, name="u", label="u")
+    target = Region("both tight", "all(lep_iso < 0.15)")
+    pairs = Region("pairs", "count(lep_pt > 0) == 2")
+    method = reference.TwoLeptons(Region("single", "count(lep_pt > 0) == 1"), target)
+    singles, doubles = 20_000, 30_000
+    mean_f = 0.5 * 0.2 + 0.5 * 0.3
+    truth = doubles * mean_f**2 * np.array([0.5, 0.5])
+
+    def draw(seed: int) -> list[Table]:
+        rng = np.random.default_rng(seed)
+        counts = np.concatenate([np.full(rng.poisson(singles), 1), np.full(rng.poisson(doubles), 2)])
+        pt = rng.uniform(10, 50, counts.sum())
+        tight = rng.uniform(size=len(pt)) < np.where(pt < 30, 0.2, 0.3)
+        iso = np.where(tight, 0.05, 0.5)
+        columns = {
+            "lep_pt": ak.unflatten(pt, counts),
+            "lep_iso": ak.unflatten(iso, counts),
+            "u": rng.uniform(size=len(counts)),
+        }
+        return [Table("data", columns, np.ones(len(counts)))]
+
+    return Case(
+        "two_leptons",
+        method,
+        (Channel("SR", pairs, (axis,)),),
+        draw,
+        truth,
+        pairs & target,
+        {"TwoLeptonsModel": reference.TwoLeptonsModel},
+        toys=60,
+        replicas=20,
+    )
+
+
+CASES = {
+    "abcd": abcd,
+    "abcd_binned": lambda: abcd("abcd_binned", Binned(_MASS)),
+    "abcd_linear": lambda: abcd("abcd_linear", Polynomial("m", 1)),
+    "sampler": sampler,
+    "side_bands": side_bands,
+    "two_leptons": two_leptons,
+}
