@@ -37,9 +37,9 @@ def mix(key: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64
 
 @numba.njit(cache=True)
 def hash_uniform(key: NDArray[np.uint64], seed: np.uint64) -> NDArray[np.float64]:
-    """Return a uniform number in [0, 1) from (seed, key)."""
+    """Return a uniform number in [0, 1) from (seed, key), another one than `poisson_counts` inverts."""
     out = np.empty(key.size)
-    start = _splitmix(seed)
+    start = _splitmix(_splitmix(seed))
     for i in range(key.size):
         out[i] = (_splitmix(key[i] ^ start) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
     return out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import ConfigError, CutError
+from .errors import ConfigError, CutError, DataError
 from .events import Events, check_finite
 from .region import Region
 
@@ -38,7 +38,8 @@ class Channel:
     Raises
     ------
     ConfigError
-        If an axis has no name, its edges do not increase, or there is no axis.
+        If there is no axis, or one has no name, the name of another, edges that do not increase, or is of a kind that
+        a stored channel does not hold (categories, a transform, growth): a Variable axis takes any edges.
     """
 
     name: str
@@ -49,13 +50,10 @@ class Channel:
         if not self.axes:
             raise ConfigError(f"channel '{self.name}' has no axis; give at least one hist axis named after a column")
         for axis in self.axes:
-            if not axis.name:
-                raise ConfigError(f"an axis of channel '{self.name}' has no name; name it after the column it bins")
-            edges = np.asarray(axis.edges)
-            if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
-                raise ConfigError(
-                    f"axis '{axis.name}' of channel '{self.name}' has edges that do not increase: {edges}"
-                )
+            _check_axis(axis, self.name)
+        names = [axis.name for axis in self.axes]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"channel '{self.name}' has two axes of one name: {', '.join(names)}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,15 +76,13 @@ class Channel:
         Raises
         ------
         DataError
-            If a binned column is NaN or infinite.
+            If a binned column is NaN or infinite, or does not hold one number a row.
         """
         flat = np.zeros(len(events), np.int64)
         inside = np.ones(len(events), np.bool_)
         for axis in self.axes:
-            values = events[axis.name]
-            check_finite(values, axis.name, self.region.name)
-            bins = np.asarray(axis.index(np.asarray(values)), np.int64)
-            inside &= (bins >= 0) & (bins < len(axis))
+            bins = axis_index(axis, events[axis.name], self.region.name)
+            inside &= bins >= 0
             flat = flat * len(axis) + bins
         return np.where(inside, flat, -1)
 
@@ -132,29 +128,99 @@ def overlapping(channels: tuple[Channel, ...]) -> tuple[str, str] | None:
     return None
 
 
+def check_names(channels: tuple[Channel, ...]) -> None:
+    """Raise a ConfigError if there is no channel, or two of one name."""
+    names = [channel.name for channel in channels]
+    if not names:
+        raise ConfigError("no channel is given; an estimate needs at least one")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ConfigError(f"two channels are called '{twice[0]}'; give each a name of its own")
+
+
 def check_compatible(region: Region, role: Region, what: str) -> None:
     """Raise a CutError if a channel region contradicts a role of the method, naming both."""
     if region.disjoint(role):
         raise CutError(
-            f"region '{region.name}' ({region.cut}) contradicts the {what} region '{role.name}' ({role.cut}): no row can "
-            "be in both. A channel's region says where; which rows are read is said by the method"
+            f"region '{region.name}' ({region.cut}) contradicts the {what} region '{role.name}' ({role.cut}): no row "
+            "can be in both. A channel's region says where; which rows are read is said by the method"
         )
+
+
+def axis_index(axis: Any, values: Any, region: str) -> NDArray[np.int64]:
+    """Return each row's bin on a hist axis, -1 outside its range.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite, not a number, or not a whole one on an Integer axis; `region` is named.
+    """
+    check_finite(values, axis.name, region)
+    if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biuf"):
+        what = values.dtype if isinstance(values, np.ndarray) and values.ndim == 1 else "lists or missing values"
+        raise DataError(f"column '{axis.name}' is binned in region '{region}', but does not hold numbers: {what}")
+    if type(axis).__name__ == "Integer":
+        return _whole_index(axis, values, region)
+    bins = np.asarray(axis.index(values), np.int64)
+    return np.where((bins >= 0) & (bins < len(axis)), bins, -1)
+
+
+def _whole_index(axis: Any, values: NDArray[Any], region: str) -> NDArray[np.int64]:
+    fractions = int((values != np.floor(values)).sum()) if values.dtype.kind == "f" else 0
+    if fractions:
+        raise DataError(
+            f"column '{axis.name}' has {fractions} values in region '{region}' that are not whole numbers, but is "
+            "binned in an Integer axis; use Regular or Variable"
+        )
+    low, high = int(axis.edges[0]), int(axis.edges[-1])
+    inside = (values >= low) & (values < high)
+    return np.where(inside, np.where(inside, values, low).astype(np.int64) - low, -1)
+
+
+def _check_axis(axis: Any, channel: str) -> None:
+    kind, traits = type(axis).__name__, getattr(axis, "traits", None)
+    if not getattr(axis, "name", ""):
+        raise ConfigError(f"an axis of channel '{channel}' has no name; name it after the column it bins")
+    plain = traits is not None and not traits.growth and not (traits.circular and kind == "Integer")
+    if kind not in _KINDS or not plain or getattr(axis, "transform", None) is not None:
+        raise ConfigError(
+            f"axis '{axis.name}' of channel '{channel}' is {axis!r}; bin in {', '.join(_KINDS)}, without a transform "
+            "or growth (a Variable axis takes any edges)"
+        )
+    edges = np.asarray(axis.edges)
+    if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        raise ConfigError(f"axis '{axis.name}' of channel '{channel}' has edges that do not increase: {edges}")
+
+
+_KINDS = ("Regular", "Variable", "Integer")
 
 
 def axis_state(axis: Any) -> dict[str, Any]:
     """Return a hist axis as plain values."""
-    kind = type(axis).__name__
-    edges = [float(edge) for edge in axis.edges]
-    return {"kind": kind, "edges": edges, "name": axis.name, "label": axis.label}
+    state = {
+        "kind": type(axis).__name__,
+        "edges": [float(edge) for edge in axis.edges],
+        "name": axis.name,
+        "label": axis.label,
+    }
+    # hist counts the upper edge to the last bin where there is no overflow
+    flow = {name: getattr(axis.traits, name) for name in ("underflow", "overflow", "circular")}
+    return state if flow == _FLOW else {**state, "flow": flow}
+
+
+_FLOW = {"underflow": True, "overflow": True, "circular": False}
 
 
 def axis_from_state(state: Mapping[str, Any]) -> Any:
     """Restore a hist axis from :func:`axis_state`."""
     import hist
 
-    edges, names = state["edges"], {"name": state["name"], "label": state["label"]}
+    # an axis without a label gives its name for one
+    label = "" if state["label"] == state["name"] else state["label"]
+    edges, options = state["edges"], {"name": state["name"], "label": label}
+    flow = state.get("flow", _FLOW)
+    options |= {"circular": True} if flow["circular"] else {name: flow[name] for name in ("underflow", "overflow")}
     if state["kind"] == "Regular":
-        return hist.axis.Regular(len(edges) - 1, edges[0], edges[-1], **names)
+        return hist.axis.Regular(len(edges) - 1, edges[0], edges[-1], **options)
     if state["kind"] == "Integer":
-        return hist.axis.Integer(int(edges[0]), int(edges[-1]), **names)
-    return hist.axis.Variable(edges, **names)
+        return hist.axis.Integer(int(edges[0]), int(edges[-1]), **options)
+    return hist.axis.Variable(edges, **options)

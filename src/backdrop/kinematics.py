@@ -5,6 +5,7 @@ Angles in rad, energies, momenta and masses in GeV; every function takes arrays 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Four = tuple[Array, Array, Array, Array]
 
 __all__ = [
+    "add",
     "closest_pairing",
     "delta_phi",
     "delta_r",
@@ -106,6 +108,18 @@ def total(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike = 0.0, 
     return to_cylindrical(px, py, pz, energy)
 
 
+def add(*particles: Sequence[ArrayLike]) -> Four:
+    """Return the sum of four-vectors, each given as (pT, η, φ, mass) and of shapes that fit.
+
+    Examples
+    --------
+    >>> [round(float(x), 3) for x in add((50.0, 0.0, 0.0, 0.0), (50.0, 0.0, np.pi / 2, 0.0))]
+    [70.711, 0.0, 0.785, 70.711]
+    """
+    parts = [to_cartesian(*(x for x in one)) for one in particles]
+    return to_cylindrical(*(sum(component[1:], component[0]) for component in zip(*parts, strict=True)))
+
+
 def invariant_mass(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike = 0.0, *, axis: int = -1) -> Array:
     """Return the mass of the sum of the four-vectors along `axis`.
 
@@ -125,7 +139,8 @@ def delta_phi(first: ArrayLike, second: ArrayLike) -> Array:
     >>> float(delta_phi(3.0, -3.0).round(4))
     -0.2832
     """
-    return np.asarray((np.asarray(first, np.float64) - second + np.pi) % (2 * np.pi) - np.pi)
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    return np.asarray((difference + np.pi) % (2 * np.pi) - np.pi)
 
 
 def delta_r(eta1: ArrayLike, phi1: ArrayLike, eta2: ArrayLike, phi2: ArrayLike) -> Array:
@@ -136,7 +151,7 @@ def delta_r(eta1: ArrayLike, phi1: ArrayLike, eta2: ArrayLike, phi2: ArrayLike) 
     >>> float(delta_r(0.0, 3.1, 0.0, -3.1).round(4))
     0.0832
     """
-    return np.asarray(np.hypot(np.asarray(eta1, np.float64) - eta2, delta_phi(phi1, phi2)))
+    return np.hypot(np.asarray(eta1, np.float64) - np.asarray(eta2, np.float64), delta_phi(phi1, phi2))
 
 
 def transverse_mass(pt: ArrayLike, phi: ArrayLike, met: ArrayLike, met_phi: ArrayLike) -> Array:
@@ -151,7 +166,7 @@ def transverse_mass(pt: ArrayLike, phi: ArrayLike, met: ArrayLike, met_phi: Arra
     return np.asarray(np.sqrt(2 * pt * met * (1 - np.cos(delta_phi(phi, met_phi)))))
 
 
-# ---- the mass plane ----------------------------------------------------------------------------------------------------
+# ---- the mass plane --------------------------------------------------------------------------------------------------
 
 
 def x_hh(
@@ -178,9 +193,7 @@ def x_hh(
     return np.asarray(np.hypot(first, second))
 
 
-def ring(
-    m1: ArrayLike, m2: ArrayLike, *, centre: tuple[float, float] = (124.0, 117.0), shift: float = 1.05
-) -> Array:
+def ring(m1: ArrayLike, m2: ArrayLike, *, centre: tuple[float, float] = (124.0, 117.0), shift: float = 1.05) -> Array:
     """Return the distance ``√((m₁ − s c₁)² + (m₂ − s c₂)²)`` in the mass plane, in GeV.
 
     References
@@ -206,8 +219,8 @@ def x_wt(
 ) -> Array:
     """Return the distance of the best top candidate from the W and top masses.
 
-    ``X_Wt = min √(((m_W − 80.4)/(r m_W))² + ((m_t − 172.5)/(r m_t))²)`` over one of the first `b_jets` jets as the b jet
-    and any two others as the W; infinite with fewer than three jets.
+    ``X_Wt = min √(((m_W − 80.4)/(r m_W))² + ((m_t − 172.5)/(r m_t))²)`` over one of the first `b_jets` jets as the b
+    jet and any two others as the W; infinite with fewer than three jets.
 
     Parameters
     ----------
@@ -244,7 +257,7 @@ def _top_distance(w: Array, top: Array, resolution: float) -> Array:
     return np.where((m_w > 0) & (m_t > 0), distance, np.inf)
 
 
-# ---- pairings ----------------------------------------------------------------------------------------------------------
+# ---- pairings --------------------------------------------------------------------------------------------------------
 
 
 def pairings(jets: int = 4) -> NDArray[np.intp]:
@@ -270,9 +283,7 @@ def _pairs(left: tuple[int, ...]) -> list[list[tuple[int, int]]]:
         return [[]]
     first, rest = left[0], left[1:]
     return [
-        [(first, partner), *others]
-        for k, partner in enumerate(rest)
-        for others in _pairs(rest[:k] + rest[k + 1 :])
+        [(first, partner), *others] for k, partner in enumerate(rest) for others in _pairs(rest[:k] + rest[k + 1 :])
     ]
 
 
@@ -332,21 +343,21 @@ def pair_columns(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike)
     pt_h, eta_h, phi_h, m_h = total(*jets)
     opening = delta_r(jets[1][..., 0], jets[2][..., 0], jets[1][..., 1], jets[2][..., 1])
     pt_hh, _, _, m_hh = total(*(x.reshape(len(chosen), 4) for x in jets))
-    columns = {}
+    columns: dict[str, Array] = {}
     for name, values in (("m", m_h), ("pt", pt_h), ("eta", eta_h), ("phi", phi_h), ("dR", opening)):
         columns |= {f"{name}_h{k + 1}": values[:, k] for k in (0, 1)}
     dphi, deta = np.abs(delta_phi(phi_h[:, 0], phi_h[:, 1])), np.abs(eta_h[:, 0] - eta_h[:, 1])
     return columns | {"dphi_hh": dphi, "deta_hh": deta, "m_hh": m_hh, "pt_hh": pt_hh}
 
 
-# ---- thrust ------------------------------------------------------------------------------------------------------------
+# ---- thrust ----------------------------------------------------------------------------------------------------------
 
 
 def thrust_angle(px: ArrayLike, py: ArrayLike) -> tuple[Array, Array]:
     """Return the angle of the transverse thrust axis, in [0, π), and the thrust, exactly.
 
-    ``T = max_n Σ|p_T · n| / Σ|p_T|``. At the maximum n is parallel to ``Σ s_i p_i`` with ``s_i = sign(p_i · n)``, and two
-    sign patterns differ only where the line perpendicular to n crosses a momentum: k momenta leave 2k candidates.
+    ``T = max_n Σ|p_T · n| / Σ|p_T|``. At the maximum n is parallel to ``Σ s_i p_i`` with ``s_i = sign(p_i · n)``, and
+    two sign patterns differ only where the line perpendicular to n crosses a momentum: k momenta leave 2k candidates.
 
     Parameters
     ----------

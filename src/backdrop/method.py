@@ -135,14 +135,12 @@ def fit_columns(method: Method) -> frozenset[str] | None:
 def card(method: type) -> dict[str, str]:
     """Return a method's description from its docstring: ``summary``, ``Assumes``, ``Fails when``, ``References``."""
     text = inspect.getdoc(method) or ""
-    titles = [(m.start(), m.group(1)) for m in re.finditer(r"^([A-Z][^\n]*)\n-{3,}$", text, re.M)]
-    ends = [start for start, _ in titles[1:]] + [len(text)]
-    sections = {
-        title: text[start:end].split("\n", 2)[2].strip() if "\n" in text[start:end] else ""
-        for (start, title), end in zip(titles, ends, strict=True)
+    summary, *parts = re.split(r"^([A-Z][^\n]*)\n-{3,}$", text, flags=re.M)
+    sections = {title: body.strip() for title, body in zip(parts[::2], parts[1::2], strict=True)}
+    return {
+        "summary": summary.strip(),
+        **{k: v for k, v in sections.items() if k in ("Assumes", "Fails when", "References")},
     }
-    summary = text[: titles[0][0]].strip() if titles else text.strip()
-    return {"summary": summary, **{k: v for k, v in sections.items() if k in ("Assumes", "Fails when", "References")}}
 
 
 def _regions(value: Any) -> Iterator[Region]:

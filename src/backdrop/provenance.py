@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from .version import __version__
 from .errors import ArtifactError
 
 __all__ = ["Provenance", "commit_of", "now", "versions"]

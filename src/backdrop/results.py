@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import __version__
+from .version import __version__
 from .errors import ArtifactError
 from .estimate import Estimate
 from .tasks import write_atomic
@@ -128,8 +130,9 @@ class Results:
         home = Path(directory)
         home.mkdir(parents=True, exist_ok=True)
         for name, estimate in self.estimates.items():
-            save(estimate, home / "estimates" / name)
-        write_atomic(home / _PARTS, _dump(self._parts()))
+            save(estimate, home / "estimates" / _folder(name), overwrite=True)
+        parts = self._parts()
+        write_atomic(home / _PARTS, _dump({"schema": SCHEMA, "sha256": _digest(parts), "parts": parts}))
         if self.provenance:
             write_atomic(home / "provenance.json", _dump(_strict(self.provenance)))
         write_atomic(home / "results.json", _dump(self.to_json()))
@@ -146,13 +149,9 @@ class Results:
         from .io import load
 
         home = Path(directory)
-        parts = _read(home / _PARTS)
-        if parts.get("schema") != SCHEMA:
-            raise ArtifactError(
-                f"{home / _PARTS} has schema {parts.get('schema')!r}, version {__version__} reads schema {SCHEMA}; "
-                "run the analysis again"
-            )
-        estimates = {name: load(home / "estimates" / name, {"Estimate": Estimate}) for name in parts["estimates"]}
+        parts = _checked(home / _PARTS)
+        folders = {name: home / "estimates" / _folder(name) for name in parts["estimates"]}
+        estimates = {name: load(place, {"Estimate": Estimate}) for name, place in folders.items()}
         provenance = _read(home / "provenance.json") if (home / "provenance.json").exists() else {}
         try:
             return cls._from_parts(parts, estimates, provenance)
@@ -163,7 +162,6 @@ class Results:
         closures = {m: {c: one.state() for c, one in found.items()} for m, found in self.closures.items()}
         texts = {name: _strict(getattr(self, name)) for name in _TEXTS}
         return {
-            "schema": SCHEMA,
             "name": self.name,
             "seed": self.seed,
             "title": self.title,
@@ -263,6 +261,32 @@ def _decode(value: Any) -> Any:
 
 def _dump(value: Any) -> bytes:
     return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _folder(name: str) -> str:
+    """Return the name of a method's folder: its own, or one that a file system takes."""
+    plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)
+    if plain == name and not name.startswith("."):
+        return name
+    return f"{plain.strip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """Return the parts in a file that is whole and of this schema."""
+    found = _read(path)
+    if found.get("schema") != SCHEMA:
+        raise ArtifactError(
+            f"{path} has schema {found.get('schema')!r}, version {__version__} reads schema {SCHEMA}; run the analysis "
+            "again"
+        )
+    parts = found.get("parts")
+    if not isinstance(parts, dict) or found.get("sha256") != _digest(parts):
+        raise ArtifactError(f"{path} is damaged: its SHA-256 does not fit; run the analysis again")
+    return parts
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .errors import ArtifactError
+from .errors import ArtifactError, ResourceError
 from .events import Events
 from .region import Region
 
@@ -36,7 +37,9 @@ def named_seed(seed: int, *names: str | int) -> int:
     >>> named_seed(1, "replica", 7) == named_seed(1, "replica", 7) != named_seed(1, "replica", 8)
     True
     """
-    digest = hashlib.sha256(repr((int(seed), *names)).encode()).digest()
+    # a NumPy integer has another repr
+    plain = (name if isinstance(name, str) else int(name) for name in names)
+    digest = hashlib.sha256(repr((int(seed), *plain)).encode()).digest()
     return int.from_bytes(digest[:8], "little")
 
 
@@ -64,21 +67,22 @@ def _pieces(value: Any) -> Iterator[bytes]:
     if isinstance(value, Events):
         yield b"events" + value.fingerprint.encode()
     elif isinstance(value, Region):
-        yield b"region" + value.cut.encode()
+        yield b"region" + repr(value.cut).encode()
     elif value is None or isinstance(value, bool | int | float | str | bytes | np.generic):
         yield f"{type(value).__name__}:{value!r}".encode()
-    elif isinstance(value, np.ndarray):
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
         yield f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes()
-    elif hasattr(value, "fingerprint"):
-        yield type(value).__qualname__.encode() + str(value.fingerprint).encode()
+    elif isinstance(found := getattr(value, "fingerprint", None), str):
+        yield f"{_type_name(value)}:{found!r}".encode()
     elif is_dataclass(value) and not isinstance(value, type):
-        yield type(value).__qualname__.encode()
+        yield _type_name(value).encode()
         for field in fields(value):
             yield field.name.encode()
             yield from _pieces(getattr(value, field.name))
     elif isinstance(value, Mapping):
-        for key in sorted(value, key=str):
-            yield str(key).encode()
+        yield f"{{{len(value)}".encode()
+        for key in sorted(value, key=repr):
+            yield from _pieces(key)
             yield from _pieces(value[key])
     elif isinstance(value, tuple | list):
         yield f"[{len(value)}".encode()
@@ -88,6 +92,10 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield repr(value).encode() + np.asarray(value.edges).tobytes()
     else:
         raise ArtifactError(f"a {type(value).__qualname__} has no stable fingerprint, so its task cannot be resumed")
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def write_atomic(path: Path | str, data: bytes) -> None:
@@ -109,7 +117,8 @@ def write_atomic(path: Path | str, data: bytes) -> None:
 
 def sweep(directory: Path | str) -> int:
     """Remove temporaries that a killed writer left in `directory`; return how many."""
-    stale = [file for file in Path(directory).glob(".*.part") if not _alive(int(file.name.split(".")[-2]))]
+    writers = {file: file.name.split(".")[-2] for file in Path(directory).glob(".*.*.part")}
+    stale = [file for file, pid in writers.items() if pid.isdecimal() and not _alive(int(pid))]
     for file in stale:
         file.unlink(missing_ok=True)
     return len(stale)
@@ -118,7 +127,7 @@ def sweep(directory: Path | str) -> int:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -134,7 +143,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _versions() -> str:
-    from . import __version__
+    from .version import __version__
 
     return f"backdrop {__version__}, numpy {np.__version__}"
 
@@ -192,7 +201,7 @@ def resumable(map: Map, directory: Path | str) -> Map:
         home.mkdir(parents=True, exist_ok=True)
         sweep(home)
         listed = list(items)
-        name = f"{function.__module__}.{function.__qualname__}"
+        name = _function_name(function)
         paths = [home / f"{fingerprint((name, item, _versions()))}.npz" for item in listed]
         done = {path: _stored(path) for path in dict.fromkeys(paths)}
         missing = {path: _Job(function, item, str(path)) for path, item in zip(paths, listed, strict=True)}
@@ -200,15 +209,24 @@ def resumable(map: Map, directory: Path | str) -> Map:
         arriving = iter(map(_call, fresh))
         for path in paths:
             while done[path] is None:
-                finished = Path(next(arriving))
-                done[finished] = _stored(finished)
-                if done[finished] is None:
+                finished = next(arriving, None)
+                if finished is None:
+                    raise ResourceError("the map ended before all tasks were done; run again to resume")
+                done[Path(finished)] = _stored(Path(finished))
+                if done[Path(finished)] is None:
                     raise ArtifactError(f"the result of a task could not be read back from {finished}")
             result = done[path]
             if result is not None:
                 yield result
 
     return run
+
+
+def _function_name(function: Callable[..., Any]) -> str:
+    name = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', '<unnamed>')}"
+    if "<" in name:
+        raise ArtifactError(f"{name} has no name of its own, so its tasks cannot be resumed; define it in a module")
+    return name
 
 
 @contextmanager
@@ -224,7 +242,8 @@ def pool(jobs: int = 1) -> Iterator[Map]:
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as executor:
+    _start_workers_with_one_thread()
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_work) as executor:
         try:
             yield executor.map
         except BaseException:
@@ -232,9 +251,40 @@ def pool(jobs: int = 1) -> Iterator[Map]:
             raise
 
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def _start_workers_with_one_thread() -> None:
+    """Start the process that workers are forked from: libraries read the limit once, when they are loaded."""
+    from multiprocessing import forkserver
+
+    before = {name: os.environ.get(name) for name in _THREADS}
+    _one_thread()
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ |= {} if value is None else {name: value}
+
+
 def _one_thread() -> None:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    for name in _THREADS:
         os.environ[name] = "1"
+
+
+def _begin_work() -> None:
+    _one_thread()
+    # a parent that is killed cannot end its workers, and they would wait for it for ever
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    from multiprocessing import parent_process
+
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def progress(map: Map, title: str) -> Map:

@@ -50,7 +50,7 @@ def test_a_wrong_cut_keeps_its_kind_of_error_and_gets_a_place(cut):
 
 def test_cuts_that_grow_without_end_are_refused():
     doubling = "".join(f"  r{i + 1}: '{{r{i}}} | {{r{i}}}'\n" for i in range(40))
-    with pytest.raises(CutError, match="region 'r10': the cut has .* characters"):
+    with pytest.raises(CutError, match=r"region 'r10': the cut has .* characters"):
         regions("  r0: m > 1\n" + doubling)
     chain = "".join(f"  r{i}: '{{r{i + 1}}}'\n" for i in range(3000))
     with pytest.raises(ConfigError, match="more than 50 deep"):

@@ -158,7 +158,7 @@ def test_an_empty_bin_of_the_denominator_is_named() -> None:
 
 def test_overlapping_sides_and_bad_kappa_are_refused() -> None:
     high, low = Region("high", "x2 > 0"), Region("low", "x2 < 1")
-    with pytest.raises(ConfigError, match="'high'.*'low'.*may share rows"):
+    with pytest.raises(ConfigError, match=r"'high'.*'low'.*may share rows"):
         ABCD(high, low, Region("control", "x1 < 0"), Constant())
     with pytest.raises(ConfigError, match="kappa"):
         _PLANE.abcd(kappa=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +48,8 @@ Nothing but the heads of files is read. The table says, for each region that a m
 seals allow it.
 """
 
+_WIDTH = 120
+
 app = typer.Typer(
     help=_HELP,
     rich_markup_mode="rich",
@@ -58,10 +60,17 @@ app = typer.Typer(
 )
 
 
-class Executor(str, Enum):
+class Executor(StrEnum):
     """Where tasks run."""
 
     local = "local"
+
+
+class Format(StrEnum):
+    """What `export` writes."""
+
+    root = "root"
+    csv = "csv"
 
 
 Configuration = Annotated[Path, typer.Argument(help="The YAML configuration.", show_default=False)]
@@ -74,7 +83,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of
 
 def _version(asked: bool) -> None:
     if asked:
-        from .. import __version__
+        from ..version import __version__
 
         _console().print(f"backdrop {__version__}", highlight=False)
         raise typer.Exit
@@ -123,14 +132,16 @@ def demo(
     jobs: Jobs = 1,
     overwrite: Overwrite = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the demonstrations and stop.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the configuration, to start your own from, and stop.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the configuration, to start your own from, and stop.")
+    ] = False,
 ) -> None:
     """Run a full estimate on made-up events, from data to report."""
     from ..config import load
     from ..demos import demo as found
     from ..demos import demos
     from ..run import Request
-    from ..run.folder import state_of
+    from ..run.state import state_of
 
     if show_list:
         for each, file in demos().items():
@@ -150,24 +161,20 @@ def demo(
 def check(configuration: Configuration) -> None:
     """Check a configuration and its inputs, and which regions are sealed, without reading a row."""
     from ..config import load
-    from ..errors import BlindedError
-    from ..run.overlaps import overlaps
-    from ..run.samples import look
+    from ..run.overlaps import overlaps, refuse_sealed
+    from ..run.samples import read
     from . import tables
 
     analysis = load(configuration)
-    files = look(analysis)
+    samples = read(analysis, lazy=True)
     found = list(overlaps(analysis))
     console = _console()
     console.print(tables.overlaps(found))
-    for name, one in files.items():
-        console.print(f"{name}: {one}", markup=False, highlight=False)
-    if forbidden := [one for one in found if one.forbidden]:
-        first = forbidden[0]
-        raise BlindedError(
-            f"{len(forbidden)} of these would read sealed rows, the first: {first.use} in region '{first.region}' of "
-            f"sample '{first.sample}'; change the region to '... & ~({{sealed}})', or the seal"
-        )
+    for name, files in samples.files.items():
+        console.print(f"{name}: {len(files)} files", markup=False, highlight=False)
+    for warning in samples.warnings:
+        console.print(f"warning: {warning}", markup=False, highlight=False)
+    refuse_sealed(found)
     console.print(f"{configuration} is fine: fingerprint {analysis.fingerprint[:12]}", markup=False, highlight=False)
 
 
@@ -195,6 +202,20 @@ def report(folder: Folder) -> None:
     from ..run.again import report_again
 
     _console().print(f"report: {report_again(folder)}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="FOLDER/export")] = None,
+    kind: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.root,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
+) -> None:
+    """Write the estimates of a finished run for other programs."""
+    from ..run.export import EXPORTS, export
+
+    for file in export(folder, out or folder / "export", EXPORTS[kind.value], overwrite=overwrite):
+        print(file)
 
 
 @app.command()
@@ -227,4 +248,7 @@ def _perform(analysis: object, request: object) -> None:
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console

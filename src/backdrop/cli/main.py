@@ -18,8 +18,8 @@ _RESUME = "give the same command again to resume: finished work is kept"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Stopped(KeyboardInterrupt):
-    """The process was asked to end."""
+class Stopped(BaseException):
+    """The process was asked to end; no Exception, so that nothing on the way out takes it for a failure."""
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def _known(error: BaseException) -> BackdropError | None:
 
     if isinstance(error, BackdropError):
         return error
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, Stopped | KeyboardInterrupt):
         return ResourceError(f"stopped before the end; {_RESUME}")
     if isinstance(error, MemoryError):
         return ResourceError(f"out of memory; give the job more, read fewer columns or use fewer --jobs. {_RESUME}")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..config.settings import described
+from ..method import card
+
 if TYPE_CHECKING:
     from ..methods import Row
-    from ..run.execute import Outcome
+    from ..run.execution import Outcome
     from ..run.overlaps import Overlap
 
-__all__ = ["closures", "fits", "methods", "overlaps", "yields"]
+__all__ = ["closures", "fits", "methods", "overlaps", "show_method", "yields"]
 
 
 def yields(outcome: Outcome) -> Table:
@@ -56,7 +61,9 @@ def fits(outcome: Outcome) -> Table:
     """Return the fits."""
     table = _table("Fit", "method", "signal strength", "limit (expected)", "limit (observed)", "Asimov channels")
     for method, one in outcome.fits.items():
-        strength = "" if one.poi is None else f"{one.value:.3g} +- {one.error:.2g}"
+        strength = (
+            "background only" if one.value is None or one.error is None else f"{one.value:.3g} +- {one.error:.2g}"
+        )
         expected = "" if one.limit_expected is None else f"{one.limit_expected[2]:.3g}"
         observed = "" if one.limit_observed is None else f"{one.limit_observed:.3g}"
         _add(table, method, strength, expected, observed, ", ".join(one.asimov_channels))
@@ -77,6 +84,22 @@ def methods(rows: Mapping[str, Row]) -> Table:
     for row in rows.values():
         _add(table, row.name, row.title)
     return table
+
+
+def show_method(console: Console, row: Row) -> None:
+    """Print all that is known of a method: what it computes, assumes, when it fails, and its settings."""
+    known = card(row.method)
+    console.print(Text(f"{row.name}: {row.title}", style="bold"))
+    for title in ("summary", "Assumes", "Fails when", "References"):
+        if title in known:
+            console.print(Text(f"\n{title}" if title != "summary" else "", style="bold"))
+            console.print(Text(known[title]))
+    table = _table("Settings", "name", "type", "default")
+    for field in fields(row.method):
+        needed = field.default is MISSING and field.default_factory is MISSING
+        default = "" if field.default is MISSING else described(field.default)
+        _add(table, field.name, str(field.type), "needed" if needed else default)
+    console.print(table)
 
 
 def _table(title: str, *columns: str) -> Table:

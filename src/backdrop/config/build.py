@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import TypeVar
 
-from backdrop.channel import Channel
+from backdrop.channel import Channel, overlapping
 from backdrop.errors import BackdropError, nearest
 from backdrop.events import Seal
 from backdrop.methods import METHODS
@@ -47,6 +47,7 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
         If a name stands for nothing, or settings contradict each other.
     """
     names = _Names(document, given)
+    channels = tuple(_channel(names, name, one) for name, one in given.channels.items())
     tasks = {name: _task(names, name, method) for name, method in given.methods.items()}
     return Analysis(
         configuration=given,
@@ -60,9 +61,9 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
             name: _variations(names, ("methods", name, "variations"), method.variations, tasks[name])
             for name, method in given.methods.items()
         },
-        channels=tuple(_channel(names, name, one) for name, one in given.channels.items()),
+        channels=channels,
         closures=_closures(names),
-        fit=None if given.fit is None else _fit(names, given.fit),
+        fit=None if given.fit is None else _fit(names, given.fit, channels),
     )
 
 
@@ -189,11 +190,15 @@ def _closures(names: _Names) -> tuple[Closure, ...]:
     return tuple(found.values())
 
 
-def _fit(names: _Names, given: model.Fit) -> Fit:
+def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
     signal = names.given.signal
+    chosen = [names.channel(("fit", "channels", i), name) for i, name in enumerate(given.channels)]
+    if pair := overlapping(tuple(channel for channel in channels if channel.name in chosen)):
+        text = f"channels '{pair[0]}' and '{pair[1]}' may share rows, which a likelihood would count twice"
+        raise names.document.error(("fit", "channels"), f"{text}; fit one of them, or make their regions disjoint")
     return Fit(
         data=names.sample(("fit", "data"), given.data),
-        channels=tuple(names.channel(("fit", "channels", i), name) for i, name in enumerate(given.channels)),
+        channels=tuple(chosen),
         methods=names.methods(("fit", "methods"), given.methods),
         backgrounds={name: _process(names, name, one) for name, one in given.backgrounds.items()},
         signal=None if signal is None else names.events(("signal",), signal),

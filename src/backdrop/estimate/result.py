@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..channel import Channel, overlapping
+from ..channel import Channel, check_names, overlapping
 from ..errors import ConfigError, CutError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -61,16 +61,21 @@ class Estimate:
     variations: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
 
+    # so that a NumPy number times an estimate is `__rmul__`
+    __array_ufunc__: ClassVar[None] = None
+
     def __post_init__(self) -> None:
-        bins = sum(channel.size for channel in self.channels)
-        pieces = {"nominal": self.nominal, "sumw2": self.sumw2}
-        pieces |= {f"replica block '{name}'": rows.T for name, rows in self.replicas.items()}
-        pieces |= {f"variation '{name}'": np.stack(pair, axis=1) for name, pair in self.variations.items()}
-        for what, array in pieces.items():
-            if len(array) != bins:
-                raise DataError(f"{what} has {len(array)} bins, the channels have {bins}")
-            if not np.isfinite(array).all():
-                raise DataError(f"{what} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite")
+        check_names(self.channels)
+        bins = (sum(channel.size for channel in self.channels),)
+        _check("nominal", self.nominal, bins)
+        _check("sumw2", self.sumw2, bins)
+        for name, rows in self.replicas.items():
+            if len(rows) < 2:
+                raise DataError(f"replica block '{name}' has {len(rows)} rows; a spread needs at least 2")
+            _check(f"replica block '{name}'", rows, (len(rows), *bins))
+        for name, (up, down) in self.variations.items():
+            _check(f"variation '{name}' up", up, bins)
+            _check(f"variation '{name}' down", down, bins)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{c.name} {y.value:.6g} ± {y.total:.2g}" for c in self.channels for y in [self.total(c.name)])
@@ -116,7 +121,7 @@ class Estimate:
             If all are asked for and two channels may share rows, whose covariance is not known.
         """
         if channel is not None:
-            return self.only(channel).covariance() if len(self.channels) > 1 else self._covariance()
+            return self.only(channel)._covariance()
         if pair := overlapping(self.channels):
             raise CutError(
                 f"channels '{pair[0]}' and '{pair[1]}' may share rows, so the squared weights do not give their "
@@ -165,7 +170,9 @@ class Estimate:
         """Return the estimate with one more systematic: absolute yields, mirrored if only `up` is given."""
         if name in self.variations:
             raise ConfigError(f"there is a variation '{name}' already; choose another name")
-        pair = (np.asarray(up, float), 2 * self.nominal - up if down is None else np.asarray(down, float))
+        up = np.asarray(up, float)
+        _check(f"variation '{name}' up", up, self.nominal.shape)
+        pair = (up, 2 * self.nominal - up if down is None else np.asarray(down, float))
         return replace(self, variations={**self.variations, name: pair})
 
     def __rmul__(self, factor: float) -> Estimate:
@@ -223,3 +230,11 @@ class Estimate:
             {name: (up, state["down"][name]) for name, up in state["up"].items()},
             {name: int(seed) for name, seed in state["seeds"].items()},
         )
+
+
+def _check(what: str, array: Array, shape: tuple[int, ...]) -> None:
+    """Raise a DataError if an array is not finite or of another shape than (..., bins)."""
+    if np.shape(array) != shape:
+        raise DataError(f"{what} has shape {np.shape(array)}, the bins of the channels need {shape}")
+    if bad := int((~np.isfinite(array)).sum()):
+        raise DataError(f"{what} holds {bad} values that are NaN or infinite")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..channel import Channel, check_compatible
+from ..channel import Channel, check_compatible, check_names
 from ..errors import ConfigError, DataError
 from ..events import Events, Source, bootstrap_counts
 from ..method import (
@@ -101,12 +101,15 @@ def estimate(
     DataError
         If a needed column is not finite or a region is empty.
     """
-    if replicas == 1:
-        raise ConfigError("one replica has no spread: ask for 0, or for 2 or more (100 gives the error to 7 %)")
+    if replicas == 1 or replicas < 0:
+        raise ConfigError(
+            f"{replicas} replicas have no spread: ask for 0, or for 2 or more (100 give the error to 7 %)"
+        )
     channels = tuple(channels)
-    setup = _sorted(setup)
+    check_names(channels)
     pairs = _variation_setups(setup, variations or {})
-    tasks = [_Task(one, channels, seed) for one in (setup, *(one for pair in pairs.values() for one in pair))]
+    setup, *varied = _sorted([setup, *(one for pair in pairs.values() for one in pair)])
+    tasks = [_Task(one, channels, seed) for one in (setup, *varied)]
     first, *others = map(_nominal, tasks)
     result = replace(Estimate.from_state(_unpack(channels, first)), channels=channels)
     if replicas and not first["complete"]:
@@ -160,9 +163,11 @@ def _replicas(task: _Task) -> Result:
     return {"values": _fill(models, task, joint)[0]}
 
 
-def _sorted(setup: Setup) -> Setup:
-    """Sort events that are in memory once, so that no task has to."""
-    return replace(setup, events=setup.events.sorted()) if isinstance(setup.events, Events) else setup
+def _sorted(setups: Sequence[Setup]) -> list[Setup]:
+    """Sort events that are in memory once, so that no task has to and equal setups give equal sums."""
+    events = {id(one.events): one.events for one in setups}
+    known = {key: one.sorted() if isinstance(one, Events) else one for key, one in events.items()}
+    return [replace(one, events=known[id(one.events)]) for one in setups]
 
 
 def _training(setup: Setup) -> Events:
@@ -178,14 +183,14 @@ def _columns(method: Method | None, channels: Sequence[Channel]) -> list[str] | 
 def _fill(models: Sequence[Model], task: _Task, seeds: Sequence[int] | None = None) -> tuple[Array, Array]:
     """Fill the predictions of each model: values and sums of squared weights, shape (models, bins)."""
     parts = [np.zeros((2, len(models), channel.size)) for channel in task.channels]
+    read = np.zeros(len(parts), np.int64)
     if all(model.reads is None for model in models):
-        _draw(models, task, parts)
+        read += _draw(models, task, parts)
     else:
-        read = np.zeros(len(parts), np.int64)
         for chunk in task.setup.events.chunks(_columns(task.setup.method, task.channels)):
             pairs = zip(task.channels, parts, strict=True)
             read += [_weight(models, channel, chunk, part, seeds) for channel, part in pairs]
-        _check_read(read, models[0], task.channels)
+    _check_read(read, models[0], task.channels)
     values, sumw2 = np.concatenate(parts, axis=2)
     return values, sumw2
 
@@ -204,21 +209,25 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
 def _check_read(read: NDArray[np.int64], model: Model, channels: Sequence[Channel]) -> None:
     for rows, channel in zip(read, channels, strict=True):
         if rows == 0:
-            source = "" if model.reads is None else f" & '{model.reads.name}'"
+            where = f"region '{channel.region.name}'" + (f" & '{model.reads.name}'" if model.reads else "")
             raise DataError(
-                f"channel '{channel.name}': no row in region '{channel.region.name}'{source}, so nothing stands for "
+                f"channel '{channel.name}': no row {'' if model.reads else 'drawn '}in {where}, so nothing stands for "
                 "its background; widen the region or drop the channel"
             )
 
 
-def _draw(models: Sequence[Model], task: _Task, parts: Sequence[Array]) -> None:
+def _draw(models: Sequence[Model], task: _Task, parts: Sequence[Array]) -> NDArray[np.int64]:
+    drawn = np.zeros(len(parts), np.int64)
     union = task.channels[0].region
     for channel in task.channels[1:]:
         union = union | channel.region
     for i, model in enumerate(models):
-        drawn = model.predict(_NO_EVENTS, union)
-        for part, channel in zip(parts, task.channels, strict=True):
-            part[:, i] += channel.fill(drawn.select(channel.region))
+        rows = model.predict(_NO_EVENTS, union)
+        for k, channel in enumerate(task.channels):
+            inside = rows.select(channel.region)
+            drawn[k] += len(inside)
+            parts[k][:, i] += channel.fill(inside)
+    return drawn
 
 
 _NO_EVENTS = Events({}, np.zeros(0), np.zeros(0, np.int16), (), np.zeros(0, np.uint64))
@@ -235,6 +244,8 @@ def _variation_setups(
         if name in pairs:
             raise ConfigError(f"variation '{name}' is one of the method's own; choose another name")
         pairs[name] = (given,) if isinstance(given, Setup) else tuple(given)
+        if len(pairs[name]) > 2:
+            raise ConfigError(f"variation '{name}' has {len(pairs[name])} setups; give one, or an (up, down) pair")
     return pairs
 
 

@@ -30,8 +30,9 @@ def event_keys(sample: str, *ids: NDArray[Any]) -> NDArray[np.uint64]:
     start = int.from_bytes(hashlib.sha256(sample.encode()).digest()[:8], "little")
     key = np.full(len(ids[0]), start, np.uint64)
     for column in ids:
-        if not np.issubdtype(column.dtype, np.integer):
-            raise DataError(f"id columns of sample '{sample}' must hold integers, not {column.dtype}")
+        if not (isinstance(column, np.ndarray) and column.dtype.kind in "iu" and column.shape == key.shape):
+            what = getattr(column, "dtype", "lists or missing values")
+            raise DataError(f"id columns of sample '{sample}' must hold integers, one a row, not {what}")
         key = mix(key, column.astype(np.uint64))
     return key
 
@@ -40,4 +41,4 @@ def bootstrap_counts(key: NDArray[np.uint64], seeds: Sequence[int]) -> NDArray[n
     """Return Poisson(1) counts of shape (len(seeds), n), each a hash of (seed, key)."""
     from .._kernels import poisson_counts
 
-    return poisson_counts(key, np.array([seed % 2**64 for seed in seeds], np.uint64))
+    return poisson_counts(key, np.array([int(seed) % 2**64 for seed in seeds], np.uint64))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DataError
 from ..region import Region
-from .columns import is_flat
+from .columns import as_column, is_flat
 from .table import Events
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Objects", "flatten", "group"]
 
@@ -46,13 +50,19 @@ def flatten(events: Events, objects: Objects) -> Events:
     """Return one row per object: the object's values in the list columns, the event's values in the others.
 
     A column ``<name>_index`` (position in the event) is added, and ``<name>_tight`` where the objects define it.
+
+    Raises
+    ------
+    DataError
+        If there are no list columns of these objects, or they differ in length in an event.
     """
     import awkward as ak
 
     lists = objects.columns(events)
-    counts = np.asarray(ak.num(events[lists[0]], axis=1))
-    rows = events._take(np.repeat(np.arange(len(events)), counts))
-    flat = {name: ak.to_numpy(ak.flatten(events[name], axis=1)) for name in lists}
+    counts = _counts(events, lists)
+    others = {name: events[name] for name in events.columns if name not in lists}
+    rows = replace(events, columns=others)._take(np.repeat(np.arange(len(events)), counts))
+    flat = {name: as_column(ak.flatten(events[name], axis=1), name) for name in lists}
     flat[f"{objects.name}_index"] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     if objects.tight:
         stripped = {name.removeprefix(objects.name + "_"): column for name, column in flat.items()}
@@ -60,10 +70,26 @@ def flatten(events: Events, objects: Objects) -> Events:
     return rows.with_columns(flat)
 
 
+def _counts(events: Events, lists: list[str]) -> NDArray[np.int64]:
+    import awkward as ak
+
+    counts = {name: np.asarray(ak.fill_none(ak.num(events[name], axis=1), 0), np.int64) for name in lists}
+    first = counts[lists[0]]
+    for name in lists[1:]:
+        bad = np.flatnonzero(counts[name] != first)
+        if len(bad):
+            raise DataError(
+                f"the lists '{name}' and '{lists[0]}' differ in length in {len(bad)} of {len(events)} events, so they "
+                "do not describe the same objects; rename one of them"
+            )
+    return first
+
+
 def group(events: Events, objects: Objects) -> Events:
     """Return one row per event from one row per object: the inverse of :func:`flatten`.
 
-    Events without objects are not rows of the flat table, so they do not come back.
+    Events without objects are not rows of the flat table, so they do not come back. All columns ``<name>_*`` become
+    lists. Rows of one key and sample are one event.
     """
     import awkward as ak
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import BlindedError
 from ..region import Region
+from .columns import buffers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +54,24 @@ class Sealed:
     region: Region
     revealed: Mapping[str, NDArray[Any]] | None = field(default_factory=dict, repr=False)
     cleared: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sealed):
+            return NotImplemented
+        mine, theirs = ((one.sample, one.region, one.cleared) for one in (self, other))
+        return mine == theirs and _equal(self.revealed, other.revealed)
+
+
+def _equal(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> bool:
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        return first is second or bool(first == second)
+    pairs = [(first[name], second[name]) for name in first.keys() & second.keys()]
+    return first.keys() == second.keys() and all(a is b or _equal_columns(a, b) for a, b in pairs)
+
+
+def _equal_columns(first: Any, second: Any) -> bool:
+    pairs = list(zip_longest(buffers(first), buffers(second)))
+    return all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairs)
 
 
 def cleared(one: Sealed, region: Region) -> Sealed:

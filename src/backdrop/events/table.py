@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from ..errors import BlindedError, DataError, nearest
 from ..region import Region
-from .columns import Rows, as_column, buffers, check_finite, column, common_length, concatenate
+from .columns import Rows, as_column, buffers, check_finite, column, common_length, concatenate, kept
 from .keys import bootstrap_counts, event_keys
 from .seal import Seal, Sealed, cleared
 
@@ -79,6 +79,9 @@ class Events:
     key: NDArray[np.uint64]
     sealed: tuple[Sealed, ...] = ()
 
+    # so that a NumPy number times events is `__rmul__`, not an attempt to make an array of them
+    __array_ufunc__: ClassVar[None] = None
+
     @classmethod
     def of(
         cls,
@@ -111,20 +114,18 @@ class Events:
         DataError
             If lengths differ, a weight is not finite or a key column is not an integer.
         """
-        table = {name: as_column(value) for name, value in columns.items()}
+        table = {name: as_column(value, name) for name, value in columns.items()}
         n = common_length(table)
         weights = _as_weight(table, weight, n, sample)
         sealed: tuple[Sealed, ...] = ()
         if seal is not None:
             door = seal if isinstance(seal, Seal) else Seal(seal)
             out = door.region.possible(table)
-            _finite_weights(weights, ~out, sample)
-            revealed = {name: column(table, name)[out] for name in door.reveal}
+            revealed = {name: kept(column(table, name), out) for name in door.reveal}
             sealed = (Sealed(sample, door.region, revealed),)
-            table = {name: column[~out] for name, column in table.items()}
+            table = {name: kept(column, ~out) for name, column in table.items()}
             weights = weights[~out]
-        else:
-            _finite_weights(weights, None, sample)
+        _finite_weights(weights, sample)
         n = len(weights)
         ids = [column(table, name) for name in keys] or [np.arange(first, first + n, dtype=np.uint64)]
         key = event_keys(sample, *ids)
@@ -201,7 +202,7 @@ class Events:
         """Say whether `region` may overlap a region sealed in one of these samples (from the cuts alone)."""
         return any(not region.disjoint(one.region) for one in self.sealed)
 
-    def inclusive(self, name: str) -> NDArray[Any]:
+    def inclusive(self, name: str) -> Any:
         """Return the column `name` of all rows, the sealed ones included, if the seal reveals it.
 
         Raises
@@ -209,15 +210,15 @@ class Events:
         BlindedError
             If a seal does not reveal the column.
         """
-        parts = [np.asarray(self[name])]
+        found = self[name]
         for one in self.sealed:
             if one.revealed is None or name not in one.revealed:
                 raise BlindedError(
                     f"column '{name}' of the sealed region '{one.region.name}' ({one.sample}) is not revealed here; "
                     f"read with seal(region, reveal=('{name}',)) and ask before selecting"
                 )
-            parts.append(one.revealed[name])
-        return np.concatenate(parts)
+            found = concatenate(found, one.revealed[name], name)
+        return found
 
     def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Events]:
         """Yield these events as one chunk (they are in memory)."""
@@ -243,6 +244,8 @@ class Events:
         )
 
     def __rmul__(self, factor: float) -> Events:
+        if not np.isfinite(factor):
+            raise DataError(f"events times {factor}: the factor must be finite")
         return replace(self, weight=float(factor) * self.weight)
 
     def __neg__(self) -> Events:
@@ -259,17 +262,27 @@ class Events:
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | ak.Array]) -> Events:
         """Return the same rows with columns added or replaced."""
-        table = {name: as_column(value) for name, value in columns.items()}
+        table = {name: as_column(value, name) for name, value in columns.items()}
         if table and common_length(table) != len(self):
             raise DataError(f"columns {sorted(table)} have {common_length(table)} rows, the events {len(self)}")
         return replace(self, columns={**self.columns, **table})
 
     def relabel(self, sample: str) -> Events:
-        """Return the rows under one other sample name, the keys unchanged; a seal stays with its rows."""
-        if self.sealed:
-            names = ", ".join(sorted({one.region.name for one in self.sealed}))
-            raise BlindedError(f"these events are sealed in {names}: relabelling would lose the seal; select first")
-        return replace(self, sample=np.zeros(len(self), np.int16), samples=(sample,))
+        """Return the rows under one other sample name, the keys unchanged.
+
+        Rows selected outside all sealed regions are an open sample under their new name.
+
+        Raises
+        ------
+        BlindedError
+            If a region is sealed in these events and none was selected that is provably outside it.
+        """
+        names = ", ".join(sorted({one.region.name for one in self.sealed if not one.cleared}))
+        if names:
+            raise BlindedError(
+                f"these events are sealed in {names}: relabelling would lose the seal; select a region outside it first"
+            )
+        return replace(self, sample=np.zeros(len(self), np.int16), samples=(sample,), sealed=())
 
     # ---- identity --------------------------------------------------------------------------------------------------
 
@@ -284,7 +297,7 @@ class Events:
         """Return one uniform number in [0, 1) for each row, a hash of (seed, key): for folds and held-out splits."""
         from .._kernels import hash_uniform
 
-        return hash_uniform(self.key, np.uint64(seed % 2**64))
+        return hash_uniform(self.key, np.uint64(int(seed) % 2**64))
 
     def sorted(self) -> Events:
         """Return the rows in the order of their keys (ties by sample name; rows of one event keep their order)."""
@@ -297,16 +310,20 @@ class Events:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the open rows: columns, weights, samples and keys, in their order."""
+        """SHA-256 of the open rows (columns, weights, samples, keys, in their order) and of what the seals reveal."""
         import hashlib
 
-        digest = hashlib.sha256(repr((self.samples, [(s.sample, s.region.cut) for s in self.sealed])).encode())
-        parts = {"weight": self.weight, "sample": self.sample, "key": self.key, **self.columns}
-        for name in sorted(parts):
-            digest.update(name.encode())
-            for block in buffers(parts[name]):
-                digest.update(f"{block.dtype}{block.shape}".encode())
-                digest.update(np.ascontiguousarray(block).tobytes())
+        digest = hashlib.sha256(
+            repr((self.samples, [(s.sample, s.region.cut, s.cleared) for s in self.sealed])).encode()
+        )
+        own = {"weight": self.weight, "sample": self.sample, "key": self.key}
+        revealed = {f"revealed {i}": one.revealed or {} for i, one in enumerate(self.sealed)}
+        for part, columns in {"own": own, "columns": self.columns, **revealed}.items():
+            for name in sorted(columns):
+                digest.update(repr((part, name)).encode())
+                for block in buffers(columns[name]):
+                    digest.update(f"{block.dtype}{block.shape}".encode())
+                    digest.update(np.ascontiguousarray(block).tobytes())
         return digest.hexdigest()
 
     def _take(self, index: NDArray[Any]) -> Events:
@@ -340,8 +357,8 @@ def _as_weight(table: Mapping[str, Any], weight: Any, n: int, sample: str) -> ND
     return values.copy()
 
 
-def _finite_weights(weight: NDArray[np.float64], rows: NDArray[np.bool_] | None, sample: str) -> None:
-    bad = ~np.isfinite(weight) if rows is None else ~np.isfinite(weight) & rows
+def _finite_weights(weight: NDArray[np.float64], sample: str) -> None:
+    bad = ~np.isfinite(weight)
     if bad.any():
         first = ", ".join(str(i) for i in np.flatnonzero(bad)[:3])
         raise DataError(f"sample '{sample}' has {int(bad.sum())} weights that are NaN or infinite, first rows: {first}")

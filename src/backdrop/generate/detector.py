@@ -1,8 +1,8 @@
 """The detector: every parameter in one table, and the functions that apply them to particles.
 
 A parametric response in the spirit of the Delphes ATLAS card: no magnetic-field bending, no towers, no pile-up; the
-calorimeter resolution is applied to particles. Publications are named beside the parameters; "choice" marks numbers that
-are ours.
+calorimeter resolution is applied to particles. Publications are named beside the parameters; "choice" marks numbers
+that are ours.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ ATLAS = "ATLAS experiment, JINST 3 (2008) S08003"
 ELECTRONS = "ATLAS electrons and photons, arXiv:1908.00005"
 MUONS = "ATLAS muons, arXiv:1603.05598"
 BTAG = "ATLAS b-jet identification, arXiv:1907.05120"
+MISSING = "ATLAS missing transverse momentum, arXiv:1802.08168"
 IMPACT = "ATLAS impact parameters, ATL-PHYS-PUB-2015-018"
 CHOICE = "choice"
 
@@ -57,26 +58,36 @@ class Detector:
     track_linear: tuple[float, float, float] = _row(
         (2.5e-4, 4e-4, 6e-4), "1/GeV", "σ(pT)/pT, term in pT, added in quadrature", ATLAS
     )
+    muon_constant: tuple[float, float, float] = _row((0.014, 0.017, 0.021), "", "the same for muons, constant", MUONS)
+    muon_linear: float = _row(2e-4, "1/GeV", "the same for muons, term in pT", MUONS)
     track_angle: float = _row(3e-4, "rad", "σ(η), σ(φ) of tracks", ATLAS)
     calorimeter_eta: float = _row(4.9, "", "|η| up to which energy is measured", ATLAS)
     electromagnetic: tuple[float, float] = _row(
         (0.10, 0.007), "√GeV, 1", "σ(E)/E of electrons and photons: stochastic, constant", ATLAS
     )
     hadronic: tuple[float, float] = _row((0.52, 0.03), "√GeV, 1", "σ(E)/E of hadrons: stochastic, constant", ATLAS)
+    b_loss: tuple[float, float] = _row(
+        (0.65, 0.19), "", "b quarks that lose energy to neutrinos and muons: probability, mean of −ln(kept)", CHOICE
+    )
+    missing_noise: float = _row(6.0, "GeV", "soft-term noise of missing pT, each component", MISSING)
+    cone_noise: tuple[float, float] = _row((0.2, 0.85), "GeV", "electronic noise in topoetcone20: mean, width", CHOICE)
     photon_eta: float = _row(2.37, "", "|η| of photons", ELECTRONS)
     electron_eta: float = _row(2.47, "", "|η| of electrons; loose muons use the same", ELECTRONS)
     crack: tuple[float, float] = _row((1.37, 1.52), "", "|η| without electrons and photons", ELECTRONS)
     photon_efficiency: tuple[float, float] = _row((0.95, 0.85), "", "photons found", DELPHES)
-    electron_efficiency: float = _row(0.95, "", "electrons found as loose", ELECTRONS)
-    muon_efficiency: float = _row(0.98, "", "muons found as loose", MUONS)
+    electron_efficiency: float = _row(0.87, "", "electrons reconstructed and loosely identified", ELECTRONS)
+    muon_efficiency: float = _row(0.94, "", "muons reconstructed and loosely identified", CHOICE)
     lepton_pt: float = _row(10.0, "GeV", "smallest pT of a loose lepton", ELECTRONS)
     lepton_isolation: float = _row(1.0, "", "largest ptvarcone30/pT of a loose lepton", CHOICE)
     lepton_d0: float = _row(15.0, "σ", "largest |d0|/σ of a loose lepton", CHOICE)
-    d0_resolution: tuple[float, float] = _row((0.010, 0.10), "mm, mm GeV", "σ(d0): constant, term in 1/pT", IMPACT)
+    d0_resolution: tuple[float, float] = _row(
+        (0.016, 0.14), "mm, mm GeV", "σ(d0): constant with the beam spot, term in 1/pT", IMPACT
+    )
+    lifetimes: bool = _row(True, "", "whether flights before a decay enter d0; without them d0 is noise", CHOICE)
     tight_d0: tuple[float, float] = _row((5.0, 3.0), "σ", "largest |d0|/σ of a tight electron, muon", ELECTRONS)
     tight_track_isolation: float = _row(0.15, "", "largest ptvarcone30/pT of a tight lepton", ELECTRONS)
     tight_calo_isolation: float = _row(0.20, "", "largest topoetcone20/pT of a tight lepton", ELECTRONS)
-    isolation_track_pt: float = _row(1.0, "GeV", "smallest pT of a track in ptvarcone30", ELECTRONS)
+    isolation_track_pt: float = _row(0.5, "GeV", "smallest pT of a track in ptvarcone30", ELECTRONS)
     electron_prompt: tuple[float, float, float] = _row(
         (0.90, 0.205, 15.0), "1, 1, GeV", "identification a − b exp(−pT/c) of prompt electrons", ELECTRONS
     )
@@ -101,25 +112,30 @@ class Detector:
         CHOICE,
     )
     flip_pt: tuple[tuple[float, float], ...] = _row(
-        ((25.0, 0.0008), (60.0, 0.0015), (120.0, 0.0040), (250.0, 0.0120)),
+        ((25.0, 0.0025), (60.0, 0.0045), (120.0, 0.0100), (250.0, 0.0300)),
         "GeV, 1",
         "charge flip σ(pT), linear between these points, constant beyond",
         "ATLAS same-sign leptons, arXiv:1909.09226",
     )
     flip_eta: tuple[tuple[float, float], ...] = _row(
-        ((0.6, 0.25), (1.1, 0.45), (1.52, 0.9), (2.0, 2.0), (2.47, 4.0)),
+        ((0.6, 0.2), (1.1, 0.4), (1.52, 0.7), (2.0, 1.3), (2.47, 2.4)),
         "",
-        "factor f(|η|) of the charge flip, up to each edge",
+        "factor f(|η|) of the charge flip up to each edge, 1 on average over the edges",
         "ATLAS same-sign leptons, arXiv:1909.09226",
     )
-    flip_energy: tuple[float, float] = _row(
-        (0.018, 0.02), "", "relative energy loss of a flipped electron: mean, width", CHOICE
-    )
+    flip_loss: float = _row(0.035, "", "mean of −ln(kept energy) of a flipped electron, exponential", CHOICE)
+    electron_cone: float = _row(0.1, "", "ΔR within which radiated photons are part of an electron (Z → ee)", ELECTRONS)
 
     def table(self) -> Iterator[tuple[str, Any, str, str, str]]:
         """Yield (name, value, unit, meaning, reference) of every parameter."""
         for one in fields(self):
             yield (one.name, getattr(self, one.name), *_notes(one))
+
+    @staticmethod
+    def response(width: Array, rng: np.random.Generator) -> Array:
+        """Return log-normal factors of mean 1 and relative `width`: Gaussian where narrow, positive where wide."""
+        square = np.log1p(np.square(width))
+        return np.asarray(np.exp(np.sqrt(square) * rng.standard_normal(len(width)) - 0.5 * square))
 
     # ---- tracks ------------------------------------------------------------------------------------------------------
 
@@ -132,26 +148,32 @@ class Detector:
     def track_resolution(self, pt: ArrayLike, eta: ArrayLike) -> Array:
         """Return σ(pT)/pT of a track."""
         zone = np.digitize(np.abs(eta), (0.5, 1.5))
-        return np.hypot(np.take(self.track_constant, zone), np.take(self.track_linear, zone) * np.asarray(pt))
+        constant, linear = np.asarray(self.track_constant)[zone], np.asarray(self.track_linear)[zone]
+        return np.asarray(np.hypot(constant, linear * np.asarray(pt, np.float64)))
 
-    def smear_track(self, pt: Array, eta: Array, phi: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-        """Return measured (pT, η, φ) of tracks."""
-        shift = rng.standard_normal((3, len(pt)))
-        measured = pt * np.maximum(1.0 + self.track_resolution(pt, eta) * shift[0], 0.01)
-        return measured, eta + self.track_angle * shift[1], phi + self.track_angle * shift[2]
+    def muon_resolution(self, pt: ArrayLike, eta: ArrayLike) -> Array:
+        """Return σ(pT)/pT of a muon, inner and outer detectors combined."""
+        constant = np.asarray(self.muon_constant)[np.digitize(np.abs(eta), (0.5, 1.5))]
+        return np.asarray(np.hypot(constant, self.muon_linear * np.asarray(pt, np.float64)))
+
+    def smear(
+        self, pt: Array, eta: Array, phi: Array, resolution: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array, Array]:
+        """Return measured (pT, η, φ) of tracks or muons, given σ(pT)/pT."""
+        shift = self.track_angle * rng.standard_normal((2, len(pt)))
+        return pt * self.response(resolution, rng), eta + shift[0], phi + shift[1]
 
     def smear_d0(self, d0: Array, pt: Array, rng: np.random.Generator) -> Array:
         """Return the measured impact parameter in units of its resolution; `d0` in mm."""
         width = np.hypot(self.d0_resolution[0], self.d0_resolution[1] / pt)
-        return d0 / width + rng.standard_normal(len(d0))
+        return self.lifetimes * d0 / width + rng.standard_normal(len(d0))
 
     # ---- calorimeter -------------------------------------------------------------------------------------------------
 
     def energy_factor(self, energy: Array, electromagnetic: NDArray[np.bool_], rng: np.random.Generator) -> Array:
-        """Return measured over true energy of particles, never negative."""
+        """Return measured over true energy of particles."""
         terms = np.where(electromagnetic[:, None], self.electromagnetic, self.hadronic)
-        width = np.hypot(terms[:, 0] / np.sqrt(np.maximum(energy, 1e-3)), terms[:, 1])
-        return np.maximum(1.0 + width * rng.standard_normal(len(energy)), 0.0)
+        return self.response(np.hypot(terms[:, 0] / np.sqrt(energy), terms[:, 1]), rng)
 
     def outside_crack(self, eta: ArrayLike, eta_max: float) -> NDArray[np.bool_]:
         """Tell where electrons and photons are found."""
@@ -167,19 +189,21 @@ class Detector:
 
     def tag(self, flavour: NDArray[np.integer[Any]], efficiency: tuple[float, float, float]) -> Array:
         """Return the b-tag probability of jets of flavour 5, 4 or 0."""
-        return np.select([flavour == 5, flavour == 4], efficiency[:2], efficiency[2])
+        return np.asarray(np.select([flavour == 5, flavour == 4], efficiency[:2], efficiency[2]), np.float64)
 
     def pseudo_tagged(self, pt: ArrayLike, eta: ArrayLike, nearest: ArrayLike) -> Array:
         """Return the pseudo-tag probability of a jet with its nearest jet at ΔR = `nearest`."""
         base, rise, middle, width, fall, near, scale = self.pseudo_tag
         slope = np.tanh((np.asarray(pt, np.float64) - middle) / width)
-        return np.asarray(base + rise * slope - fall * np.square(eta) + near * np.exp((0.4 - np.asarray(nearest)) / scale))
+        return np.asarray(
+            base + rise * slope - fall * np.square(eta) + near * np.exp((0.4 - np.asarray(nearest)) / scale)
+        )
 
     def flipped(self, pt: ArrayLike, eta: ArrayLike) -> Array:
         """Return the probability ``ε = σ(pT) f(|η|)`` that the charge of an electron is measured wrongly."""
         edges, factors = np.asarray(self.flip_eta).T
         zone = np.minimum(np.searchsorted(edges, np.abs(eta), "right"), len(edges) - 1)
-        return np.asarray(np.interp(pt, *np.asarray(self.flip_pt).T) * factors[zone])
+        return np.asarray(np.interp(np.asarray(pt, np.float64), *np.asarray(self.flip_pt).T) * factors[zone])
 
 
 def _notes(one: Field[Any]) -> tuple[str, str, str]:

@@ -16,8 +16,23 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Index = NDArray[np.intp]
+    Columns = dict[str, NDArray[Any]]
 
-__all__ = ["Final", "Jets", "Tracks", "cluster", "deposits", "final", "measured", "padded", "same_event", "tracks"]
+__all__ = [
+    "Final",
+    "Jets",
+    "Tracks",
+    "cluster",
+    "deposits",
+    "final",
+    "measured",
+    "measured_partons",
+    "muons",
+    "padded",
+    "parton_deposits",
+    "same_event",
+    "tracks",
+]
 
 NEUTRINOS = (12, 14, 16)
 # of the charged particles that live long enough to be seen
@@ -84,7 +99,16 @@ def tracks(particles: Final, detector: Detector, rng: np.random.Generator) -> Tr
     charged = particles[(particles.charge != 0) & (particles.pt > detector.track_pt)]
     found = rng.random(len(charged.pt)) < detector.track_found(charged.pt, charged.eta)
     seen = charged[found]
-    return Tracks(seen.row, seen.event, seen.charge, *detector.smear_track(seen.pt, seen.eta, seen.phi, rng))
+    width = detector.track_resolution(seen.pt, seen.eta)
+    return Tracks(seen.row, seen.event, seen.charge, *detector.smear(seen.pt, seen.eta, seen.phi, width, rng))
+
+
+def muons(particles: Final, detector: Detector, rng: np.random.Generator) -> Tracks:
+    """Find and measure muons."""
+    seen = particles[np.abs(particles.id) == 13]
+    seen = seen[rng.random(len(seen.pt)) < detector.muon_efficiency]
+    width = detector.muon_resolution(seen.pt, seen.eta)
+    return Tracks(seen.row, seen.event, seen.charge, *detector.smear(seen.pt, seen.eta, seen.phi, width, rng))
 
 
 def deposits(record: Record, particles: Final, detector: Detector, rng: np.random.Generator) -> Array:
@@ -105,7 +129,27 @@ def measured(record: Record, particles: Final, factor: Array) -> tuple[Index, tu
     return seen, (px, py, pz, np.sqrt(px**2 + py**2 + pz**2 + np.square(record.m[row])))
 
 
-def cluster(event: NDArray[np.int64], momentum: tuple[Array, Array, Array, Array], radius: float, pt_min: float) -> Jets:
+def measured_partons(
+    record: Record, particles: Final, factor: Array
+) -> tuple[Index, tuple[Array, Array, Array, Array]]:
+    """Return the same for partons, each standing for a jet of particles: all of the four-vector scaled."""
+    seen = np.flatnonzero(factor > 0.0)
+    row, scale = particles.row[seen], factor[seen]
+    return seen, (scale * record.px[row], scale * record.py[row], scale * record.pz[row], scale * record.e[row])
+
+
+def parton_deposits(record: Record, particles: Final, detector: Detector, rng: np.random.Generator) -> Array:
+    """Return measured over true energy of partons; b quarks lose what neutrinos and muons of their decays carry."""
+    factor = deposits(record, particles, detector, rng)
+    b = np.flatnonzero(np.abs(particles.id) == 5)
+    probability, loss = detector.b_loss
+    factor[b] *= np.exp(-np.where(rng.random(len(b)) < probability, rng.exponential(loss, len(b)), 0.0))
+    return factor
+
+
+def cluster(
+    event: NDArray[np.int64], momentum: tuple[Array, Array, Array, Array], radius: float, pt_min: float
+) -> Jets:
     """Cluster (px, py, pz, E), sorted by event, with the anti-kt algorithm."""
     if len(event) == 0:
         return Jets(np.zeros(0, np.int64), *(np.zeros(0) for _ in range(4)))
@@ -114,6 +158,8 @@ def cluster(event: NDArray[np.int64], momentum: tuple[Array, Array, Array, Array
     fastjet = require("fastjet")
     events, counts = np.unique(event, return_counts=True)
     particles = ak.unflatten(ak.zip(dict(zip(("px", "py", "pz", "E"), momentum, strict=True))), counts)
+    # the banner would be printed among the results
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
     found = fastjet.ClusterSequence(particles, definition).inclusive_jets(min_pt=pt_min)
     flat = ak.flatten(found)
@@ -138,7 +184,7 @@ def same_event(first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[Ind
     return i, j
 
 
-def padded(event: NDArray[np.int64], values: Array, events: NDArray[np.int64], width: int) -> Array:
+def padded(event: NDArray[np.int64], values: NDArray[Any], events: NDArray[np.int64], width: int) -> NDArray[Any]:
     """Return the first `width` values of each of `events`, shape (len(events), width), zero where there are fewer.
 
     Examples

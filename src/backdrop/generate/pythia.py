@@ -42,11 +42,7 @@ class Veto:
 
     def drops(self, process: Any) -> bool:
         """Decide on a Pythia event record of the hard process."""
-        inside = [
-            pt
-            for pt in (self._pt(process[i]) for i in range(5, process.size()))
-            if pt >= 0.0
-        ]
+        inside = [pt for pt in (self._pt(process[i]) for i in range(5, process.size())) if pt >= 0.0]
         return len(inside) < self.least or max(inside, default=0.0) < self.lead_pt
 
     def _pt(self, particle: Any) -> float:

@@ -28,7 +28,7 @@ def quarks(ids: NDArray[np.int64], flavour: int) -> NDArray[np.bool_]:
     """
     digits = np.abs(ids) % 10000
     thousands, hundreds = digits // 1000, digits // 100 % 10
-    return (digits > 100) & (np.maximum(thousands, hundreds) == flavour)
+    return np.asarray((digits > 100) & (np.maximum(thousands, hundreds) == flavour))
 
 
 def origin(record: Record, rows: NDArray[np.intp]) -> NDArray[np.int8]:
@@ -73,12 +73,10 @@ def flight(record: Record, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64],
 
 def _at_string(record: Record, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell which particles are primary hadrons or the beginning of the record: above a string stands all the event."""
-    return (np.abs(record.status[rows]) // 10 == 8) | (record.mother[rows] >= rows)
+    return np.asarray((np.abs(record.status[rows]) // 10 == 8) | (record.mother[rows] >= rows))
 
 
-def flavours(
-    record: Record, jets: Jets, *, radius: float, pt_min: float
-) -> NDArray[np.int8]:
+def flavours(record: Record, jets: Jets, *, radius: float, pt_min: float) -> NDArray[np.int8]:
     """Return the flavour of each jet: 5 with a b quark or hadron within `radius`, else 4 with a charmed one, else 0.
 
     Weakly decaying hadrons are used where there are hadrons, final quarks where the event stops at the partons.

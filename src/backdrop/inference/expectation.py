@@ -87,7 +87,7 @@ class Expectation:
 
     def __call__(self, parameters: Array) -> Array:
         """Return the expected yield of each bin, shape (bins,)."""
-        return np.bincount(self.bin, self.cells(parameters), self.bins)
+        return np.asarray(np.bincount(self.bin, self.cells(parameters), self.bins), np.float64)
 
     def cells(self, parameters: Array) -> Array:
         """Return the expected yield of each sample in each bin, shape (cells,)."""
@@ -108,21 +108,34 @@ class Expectation:
 
     def jacobian(self, parameters: Array) -> Array:
         """Return ``d lambda_b / d parameter``, shape (bins, parameters)."""
+        return self.linear(parameters)[1]
+
+    def linear(self, parameters: Array) -> tuple[Array, Array]:
+        """Return the yields, shape (bins,), and their derivatives, shape (bins, parameters)."""
         factors, shifted = self._parts(parameters)
+        product = factors.prod(axis=1)
         slots = np.zeros((len(parameters) + 1 + len(self.norms), self.bins))
         for j, others in enumerate(_others(factors)):
             np.add.at(slots, (self.slots[:, j], self.bin), shifted * others)
         result = self._chained(parameters, slots)
-        slopes = self.mean + _bend_slope(parameters[self.alphas])[:, None] * self.skew
-        moved = np.zeros((len(self.alphas), self.bins))
-        np.add.at(moved.T, self.bin, (slopes * factors.prod(axis=1)).T)
-        result[self.alphas] += moved
-        return result.T
+        slopes = self.mean + _bend_slope(parameters[self.alphas])[:, None] * self.skew if self._bent else self.mean
+        slopes = slopes * product
+        for cell in self.layout:
+            first = self.bin[cell.where.start]
+            result[self.alphas, first : first + cell.where.stop - cell.where.start] += slopes[:, cell.where]
+        rates = np.asarray(np.bincount(self.bin, shifted * product, self.bins), np.float64)
+        return rates, result.T
+
+    @cached_property
+    def _bent(self) -> bool:
+        return bool(self.skew.any())
 
     def _parts(self, parameters: Array) -> tuple[Array, Array]:
         """Return the factors of each cell, shape (cells, m), and its yield before them."""
         alpha = parameters[self.alphas]
-        shifted = self.nominal + alpha @ self.mean + _bend(alpha) @ self.skew
+        shifted = self.nominal + alpha @ self.mean
+        if self._bent:
+            shifted += _bend(alpha) @ self.skew
         return np.concatenate([parameters, [1.0], self._norm(parameters)[0]])[self.slots], np.asarray(shifted)
 
     def _chained(self, parameters: Array, slots: Array) -> Array:

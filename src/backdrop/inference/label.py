@@ -110,11 +110,11 @@ class Label:
             f"channel '{channel}' holds no data: its expected background stands in (Asimov)" for channel in self.asimov
         ]
         notes += [
-            f"sample '{sample}' in channel '{channel}': an empty or negative yield in {_bins(bins)} was set to the floor"
+            f"sample '{sample}', channel '{channel}': an empty or negative yield in {_bins(bins)} was set to the floor"
             for (sample, channel), bins in self.floored.items()
         ]
         notes += [
-            f"sample '{sample}' in channel '{channel}': the replicas spread by more than the yield in {_bins(bins)}, so "
+            f"sample '{sample}', channel '{channel}': the replicas spread by more than the yield in {_bins(bins)}, so "
             "their variance there is a factor of each bin's own, not correlated with other bins"
             for (sample, channel), bins in self.uncorrelated.items()
         ]

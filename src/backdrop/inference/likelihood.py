@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Likelihood", "Normal", "Poisson", "read"]
 
 _WALL = 1e-6
-_WALL_GAMMA = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,29 +80,31 @@ class Likelihood:
     def __call__(self, parameters: Array) -> float:
         """Return the value."""
         normal, poisson = self.normal, self.poisson
+        value = float(_deviance(self.data, self.yields(parameters), self._wall).sum())
+        if len(poisson.where):
+            rates = poisson.scale * parameters[poisson.where]
+            value += float(_deviance(poisson.counts, rates, _WALL * poisson.scale).sum())
         pulls = (parameters[normal.where] - normal.centre) / normal.error
-        main = _deviance(self.data, self.yields(parameters), self._wall)[0]
-        auxiliary = _deviance(poisson.counts, poisson.scale * parameters[poisson.where], _WALL_GAMMA * poisson.scale)[0]
-        return float(main.sum() + auxiliary.sum() + (pulls**2).sum() / 2.0)
+        return value + float(pulls @ pulls) / 2.0
 
     def gradient(self, parameters: Array) -> Array:
         """Return the gradient, shape (parameters,)."""
+        slope = _slope(self.data, self.yields(parameters), self._wall)
+        return self._constrained(parameters, self.yields.pulled(parameters, slope))
+
+    def local(self, parameters: Array) -> tuple[Array, Array]:
+        """Return the gradient and the expected (Fisher) information, which is never negative."""
         normal, poisson = self.normal, self.poisson
-        result = self.yields.pulled(parameters, _deviance(self.data, self.yields(parameters), self._wall)[1])
-        rates = poisson.scale * parameters[poisson.where]
-        result[poisson.where] += poisson.scale * _deviance(poisson.counts, rates, _WALL_GAMMA * poisson.scale)[1]
-        result[normal.where] += (parameters[normal.where] - normal.centre) / normal.error**2
-        return result
+        rates, slopes = self.yields.linear(parameters)
+        gradient = self._constrained(parameters, slopes.T @ _slope(self.data, rates, self._wall))
+        information = slopes.T @ (slopes / np.maximum(rates, self._wall)[:, None])
+        information[poisson.where, poisson.where] += poisson.scale / np.maximum(parameters[poisson.where], _WALL)
+        information[normal.where, normal.where] += 1.0 / normal.error**2
+        return gradient, information
 
     def information(self, parameters: Array) -> Array:
-        """Return the expected (Fisher) information, shape (parameters, parameters); it is never negative."""
-        normal, poisson = self.normal, self.poisson
-        slopes = self.yields.jacobian(parameters)
-        result = slopes.T @ (slopes / np.maximum(self.yields(parameters), self._wall)[:, None])
-        rates = np.maximum(parameters[poisson.where], _WALL_GAMMA)
-        result[poisson.where, poisson.where] += poisson.scale / rates
-        result[normal.where, normal.where] += 1.0 / normal.error**2
-        return np.asarray(result)
+        """Return the expected (Fisher) information, shape (parameters, parameters)."""
+        return self.local(parameters)[1]
 
     def hessian(self, parameters: Array) -> Array:
         """Return the observed information by central differences of the gradient, shape (parameters, parameters)."""
@@ -159,25 +160,39 @@ class Likelihood:
         poisson = counts - xlogy(counts, counts) + gammaln(counts + 1.0)
         return float(poisson.sum() + np.log(self.normal.error * np.sqrt(2.0 * np.pi)).sum())
 
+    def _constrained(self, parameters: Array, gradient: Array) -> Array:
+        """Return the gradient with that of the constraints added."""
+        normal, poisson = self.normal, self.poisson
+        gradient[normal.where] += (parameters[normal.where] - normal.centre) / normal.error**2
+        if len(poisson.where):
+            rates = poisson.scale * parameters[poisson.where]
+            gradient[poisson.where] += poisson.scale * _slope(poisson.counts, rates, _WALL * poisson.scale)
+        return gradient
+
     @cached_property
     def _wall(self) -> Array:
         expected = self.yields(self.start)
         return np.asarray(_WALL * np.where(expected > 0.0, expected, 1.0))
 
 
-def _deviance(counts: Array, rates: Array, wall: Array) -> tuple[Array, Array]:
-    """Return D and its derivative in the rates, going on as a parabola below the wall."""
+def _deviance(counts: Array, rates: Array, wall: Array) -> Array:
+    """Return D, which goes on as a parabola below the wall."""
     inside = np.maximum(rates, wall)
-    some = counts > 0.0
-    known = np.where(some, counts, 1.0)
-    close = np.maximum(inside, known / 2.0)
-    # the first form keeps the digits near the minimum, where the terms cancel
-    log = np.where(inside == close, np.log1p((close - known) / known), np.log(inside / known))
-    value = np.where(some, inside - counts - counts * log, inside)
-    slope = 1.0 - counts / inside
+    known = np.where(counts > 0.0, counts, 1.0)
+    excess = (inside - known) / known
+    # near the minimum, where the terms cancel, log1p keeps the digits
+    log = np.log1p(excess) if excess.min(initial=0.0) > -0.5 else np.log(inside / known)
+    value = inside - counts * (1.0 + log)
     below = rates - inside
-    bend = np.maximum(counts, wall) / wall**2
-    return value + below * (slope + bend * below / 2.0), slope + bend * below
+    if below.any():
+        value += below * (1.0 - counts / inside + np.maximum(counts, wall) / wall**2 * below / 2.0)
+    return np.asarray(value)
+
+
+def _slope(counts: Array, rates: Array, wall: Array) -> Array:
+    """Return the derivative of D in the rates."""
+    inside = np.maximum(rates, wall)
+    return np.asarray(1.0 - counts / inside + np.maximum(counts, wall) / wall**2 * (rates - inside))
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

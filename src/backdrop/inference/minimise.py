@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Point", "Profile", "minimise"]
 
-_STEPS = 60
+_FISHER_STEPS = 10
+_STEPS = 40
 _DISTANCE = 1e-9
+_NOISE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +35,9 @@ class Point:
 def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | None = None) -> Point:
     """Return the minimum over the parameters that are neither constant nor held.
 
-    Newton steps with the Fisher information, until the estimated distance to the minimum is below 1e-9; where they do
-    not get there, or a free factor has bounds, MIGRAD with the analytic gradient. Bounds hold for free factors other
-    than the signal strength: a constraint is bound enough.
+    Newton steps, with the Fisher information and later with the second derivatives, until the estimated distance to the
+    minimum is below 1e-9; where they do not get there, or a free factor has bounds, MIGRAD with the analytic gradient.
+    Bounds hold for free factors other than the signal strength: a constraint is bound enough.
 
     Raises
     ------
@@ -54,18 +56,22 @@ def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | N
 def _newton(likelihood: Likelihood, start: Array, free: NDArray[np.int64]) -> Point | None:
     """Return the minimum, or None if the steps do not reach it."""
     here = Point(start, likelihood(start))
-    for _ in range(_STEPS):
-        slope = likelihood.gradient(here.parameters)[free]
+    block = np.ix_(free, free)
+    for number in range(_STEPS):
+        slope, curvature = likelihood.local(here.parameters)
+        if number >= _FISHER_STEPS:
+            curvature = likelihood.hessian(here.parameters)
+        slope = slope[free]
         try:
-            step = np.linalg.solve(likelihood.information(here.parameters)[np.ix_(free, free)], slope)
+            step = np.asarray(np.linalg.solve(curvature[block], slope), np.float64)
         except np.linalg.LinAlgError:
             return None
         expected = float(slope @ step)
-        if expected < 2.0 * _DISTANCE:
+        if 0.0 <= expected < 2.0 * _DISTANCE:
             return here
         further = _downhill(likelihood, here, free, step, expected)
         if further is None:
-            return None
+            return here if 0.0 <= expected < _NOISE else None
         here = further
     return None
 
@@ -95,22 +101,28 @@ def migrad(likelihood: Likelihood, start: Array, free: NDArray[np.int64]) -> Poi
     """
     from iminuit import Minuit
 
+    unit = 1.0 / np.sqrt(np.maximum(np.diag(likelihood.information(start))[free], 1e-30))
+
     def put(values: Array) -> Array:
         whole = start.copy()
-        whole[free] = values
+        whole[free] = start[free] + unit * values
         return whole
 
     minuit = Minuit(
         lambda values: likelihood(put(values)),
-        start[free],
-        grad=lambda values: likelihood.gradient(put(values))[free],
-        hessian=lambda values: likelihood.information(put(values))[np.ix_(free, free)],
+        np.zeros(len(free)),
+        grad=lambda values: unit * likelihood.gradient(put(values))[free],
+        hessian=lambda values: np.outer(unit, unit) * likelihood.information(put(values))[np.ix_(free, free)],
         name=[likelihood.names[i] for i in free],
     )
     minuit.errordef = Minuit.LIKELIHOOD
     minuit.tol = 1e-4
-    minuit.limits = [likelihood.limits(int(i)) for i in free]
-    minuit.errors = 1.0 / np.sqrt(np.maximum(np.diag(likelihood.information(start))[free], 1e-12))
+    limits = [likelihood.limits(int(i)) for i in free]
+    minuit.limits = [
+        tuple(None if edge is None else (edge - start[i]) / size for edge in pair)
+        for i, size, pair in zip(free, unit, limits, strict=True)
+    ]
+    minuit.errors = np.ones(len(free))
     for strategy in (0, 1, 2):
         minuit.strategy = strategy
         if minuit.migrad(ncall=1000 * len(free)).valid:

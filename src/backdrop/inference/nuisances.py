@@ -100,6 +100,6 @@ def _check_block(block: str, members: Sequence[Sample]) -> None:
         if kinds[0] != kinds[1]:
             raise ExportError(
                 f"replica block '{block}' has {kinds[0][0]} replicas of seed {kinds[0][1]} in sample "
-                f"'{members[0].title}' and {kinds[1][0]} of seed {kinds[1][1]} in '{sample.title}'; use the same number "
-                "and seed (same resamples), or give the blocks different names (estimate(block=...))"
+                f"'{members[0].title}' and {kinds[1][0]} of seed {kinds[1][1]} in '{sample.title}'; use the same "
+                "number and seed (same resamples), or give the blocks different names (estimate(block=...))"
             )

@@ -43,9 +43,9 @@ def _counts(rows: Events | ArrayLike, channel: Channel) -> Array:
         values, variances = channel.fill(rows.select(channel.region))
         if not np.array_equal(values, variances):
             raise ExportError(
-                f"the observed rows of channel '{channel.name}' are weighted (samples: {', '.join(rows.samples)}), but a "
-                "likelihood counts events: give the data alone, events.only(...), and what was subtracted from it as a "
-                "background"
+                f"the observed rows of channel '{channel.name}' are weighted (samples: {', '.join(rows.samples)}), but "
+                "a likelihood counts events: give the data alone, events.only(...), and what was subtracted from it as "
+                "a background"
             )
         return values
     counts = np.asarray(rows, np.float64)

@@ -35,7 +35,7 @@ class Nominal:
 class Template:
     """One sample in the form of the likelihood, as flat vectors over the channels of its estimate.
 
-    The yield is ``gamma * (nominal + sum of shifts)``; gamma is one for each bin, with variance ``variance / nominal²``.
+    The yield is ``gamma (nominal + sum of shifts)``; gamma is one for each bin, with variance ``variance / nominal²``.
 
     Attributes
     ----------

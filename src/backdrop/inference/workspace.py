@@ -156,7 +156,7 @@ def _channels(samples: Sequence[Sample]) -> dict[str, Channel]:
     if pair := overlapping(tuple(channels.values())):
         raise CutError(
             f"channels '{pair[0]}' and '{pair[1]}' may share rows, which a likelihood would count twice; make their "
-            f"regions disjoint, for instance '{channels[pair[1]].region.cut}' with '& ~({channels[pair[0]].region.cut})'"
+            f"regions disjoint, for instance by '& ~({channels[pair[0]].region.cut})' in that of '{pair[1]}'"
         )
     return channels
 

@@ -1,7 +1,7 @@
 """CSV files: a header and numbers.
 
 The types must not be guessed from the values, since those may be sealed: a column holds float64 unless it is named as
-a key (int64), or the file says what it holds (files written here do).
+a key (int64), or the file or its manifest says what it holds.
 """
 
 from __future__ import annotations
@@ -73,8 +73,7 @@ class CsvTable:
         """Return the type of a column: what the file says, float64 otherwise."""
         if name in _KEPT:
             return number(_KEPT[name])
-        guess = "int64" if name in self._file.integers else "float64"
-        said = self.stored.columns.get(name, guess) if self.stored else guess
+        said = {**dict(self._file.types), **(self.stored.columns if self.stored else {})}.get(name, "float64")
         return TEXT if said == TEXT.what else number(said)
 
     def blocks(self, names: Sequence[str], rows: int, start: int = 0) -> Iterator[dict[str, Column]]:

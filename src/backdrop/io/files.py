@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .remote import filesystem, is_remote, patiently
+from .remote import filesystem, guarded, is_remote
 
 _MAGIC = {b"root": "root", b"PAR1": "parquet"}
 _SUFFIXES = {".root": "root", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv"}
@@ -24,12 +24,12 @@ _inputs: set[str] = set()
 
 @dataclass(frozen=True)
 class File:
-    """A file to be read: its path or URL, the tree inside, its format, and which columns of a CSV are integers."""
+    """A file to be read: its path or URL, the tree inside, its format, and for a CSV the types that are known."""
 
     path: str
     tree: str | None = None
     format: str = ""
-    integers: tuple[str, ...] = ()
+    types: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path}:{self.tree}" if self.tree else self.path
@@ -67,7 +67,7 @@ def _matches(text: str, tree: str | None) -> Iterator[File]:
     path, inside = _split(text)
     if inside and tree and inside != tree:
         raise DataError(f"'{text}' names the tree '{inside}', but tree='{tree}' is given as well; name it once")
-    found = patiently(path, lambda: _found(path))
+    found = guarded(path, lambda: _found(path))
     if not found:
         raise DataError(_missing(path))
     for one in found:
@@ -78,7 +78,7 @@ def _found(path: str) -> list[str]:
     if is_remote(path):
         system, inside = filesystem(path)
         if not glob.has_magic(path):
-            return [path] if path.startswith(("http://", "https://")) or system.exists(inside) else []
+            return [path]
         return sorted(system.unstrip_protocol(one) for one in system.glob(inside))
     path = os.path.expanduser(path.removeprefix("file://"))
     if os.path.isdir(path):
@@ -111,20 +111,30 @@ def _refuse_duplicates(files: list[File]) -> None:
         other = seen.setdefault((real(file.path), file.tree), file)
         if other is not file:
             raise DataError(f"the same file is given twice: '{other}' and '{file}'; its events would count twice")
+
+
+def refuse_copies(files: Iterable[File]) -> None:
+    """Refuse local files of equal content; only files of equal size are looked into.
+
+    Raises
+    ------
+    DataError
+        Naming the two files.
+    """
     sizes: dict[tuple[Any, ...], list[File]] = {}
     for file in files:
         if not file.remote:
             sizes.setdefault((os.path.getsize(file.path), file.tree), []).append(file)
     for same in sizes.values():
         if len(same) > 1:
-            _refuse_copies(same)
+            _refuse_equal(same)
 
 
-def _refuse_copies(files: list[File]) -> None:
+def _refuse_equal(files: list[File]) -> None:
     seen: dict[str, File] = {}
     for file in files:
         other = seen.setdefault(digest(file.path), file)
-        if other is not file and os.path.getsize(file.path):
+        if other is not file:
             raise DataError(
                 f"'{other}' and '{file}' have the same content, byte by byte; their events would count twice: "
                 "leave one out"
@@ -156,7 +166,7 @@ def identify(file: File) -> File:
     DataError
         If the content is not what the name says, or neither says anything.
     """
-    head, size = patiently(file.path, lambda: _head(file))
+    head, size = guarded(file.path, lambda: _head(file))
     content = _MAGIC.get(head)
     name = next((kind for suffix, kind in _SUFFIXES.items() if file.path.lower().endswith(suffix)), None)
     if name and name != "csv" and content != name:

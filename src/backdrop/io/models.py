@@ -98,7 +98,7 @@ def _files(value: Any) -> dict[str, bytes]:
     """Return the content of the folder; the manifest last."""
     from safetensors.numpy import save as pack
 
-    from .. import __version__
+    from ..version import __version__
 
     encoder = Encoder()
     state = encoder.encode(value.state(), "")
@@ -138,7 +138,7 @@ def _recover(path: Path) -> None:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    from .. import __version__
+    from ..version import __version__
 
     place = path / _MANIFEST
     if not place.is_file():

@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 from ..errors import DataError, nearest
 from .door import Door, scalar_hint
 from .fields import Field, field_in_memory
-from .files import File, expand, identify, is_path, is_tree_table, remember
+from .files import File, expand, identify, is_path, is_tree_table, refuse_copies, remember
 from .manifest import manifest_of
 from .memory import MemoryTable, is_table
 from .reading import Reading
+from .remote import guarded
 from .tables import KEY, SAMPLE, WEIGHT, Stored, Table, open_table
 
 Source: TypeAlias = "File | MemoryTable"
@@ -44,6 +45,7 @@ def prepare(paths: Any, columns: Sequence[str] | None, tree: str | None, door: D
     """
     sources = _sources(paths, tree)
     surveys = _surveyed(sources, columns, door)
+    refuse_copies(source for source in sources if isinstance(source, File))
     wanted = _wanted(surveys, columns, door)
     surveys = _same_columns(surveys, wanted, door, named=columns is not None)
     _same_types(surveys)
@@ -102,17 +104,20 @@ def _surveyed(sources: Sequence[Source], columns: Sequence[str] | None, door: Do
 def _survey(source: Source, columns: Sequence[str] | None, door: Door) -> Survey:
     if isinstance(source, MemoryTable):
         return _looked_at(source, source, columns, door)
-    source = replace(identify(source), integers=tuple(door.raw(key) for key in door.keys))
+    source = identify(source)
     manifest = None if source.remote else manifest_of(source.path)
     if manifest:
         manifest.check(source.path, None if door.seal else partial(_entries, source))
+    if source.format == "csv":
+        known = {**{door.raw(key): "int64" for key in door.keys}, **(manifest.columns if manifest else {})}
+        source = replace(source, types=tuple(known.items()))
     with closing(open_table(source)) as table:
-        return _looked_at(source, table, columns, door)
+        return guarded(source.path, partial(_looked_at, source, table, columns, door))
 
 
 def _entries(file: File) -> int:
     with closing(open_table(file)) as table:
-        return table.entries
+        return guarded(file.path, lambda: table.entries)
 
 
 def _looked_at(source: Source, table: Table, columns: Sequence[str] | None, door: Door) -> Survey:
@@ -159,10 +164,15 @@ def _same_columns(surveys: list[Survey], wanted: Sequence[str], door: Door, *, n
 
 
 def _missing(name: str, lacking: Sequence[Survey], total: int) -> str:
-    where = [f"{survey.source}{nearest(name, survey.names)}" for survey in lacking[:_LISTED]]
+    where = [f"{survey.source}{_nearest(name, survey.names)}" for survey in lacking[:_LISTED]]
     more = f" and {len(lacking) - _LISTED} more" if len(lacking) > _LISTED else ""
     count = f" in {len(lacking)} of {total} inputs" if total > 1 else ""
     return f"no column '{name}'{count}: {'; '.join(where)}{more}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    alike = next((one for one in names if one.lower() == name.lower()), None)
+    return f", did you mean '{alike}'?" if alike else nearest(name, names)
 
 
 def _same_types(surveys: Sequence[Survey]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from .fields import Column, Field, is_awkward, join, settle
 from .files import File, digest
 from .manifest import manifest_of
 from .memory import MemoryTable
-from .remote import filesystem
+from .remote import filesystem, guarded
 from .rows import Rows, rechunked
 from .tables import KEY, SAMPLE, WEIGHT, Stored, blocks_of, open_table
 
@@ -32,6 +33,7 @@ BLOCK_BYTES = 1 << 25
 """Memory for the columns of one block, and of one chunk."""
 
 _FEWEST_ROWS = 1024
+_OWN_BYTES = 18
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,20 +85,24 @@ class Reading:
                 found.append(Sealed(sample, Region(name, cut), None, cleared))
         if self.door.seal:
             found += [Sealed(sample, self.door.seal.region, None) for sample in self.samples]
-        return tuple(dict.fromkeys(found))
+        return tuple(one for i, one in enumerate(found) if one not in found[:i])
 
     def chunk_size(self, wanted: Sequence[str]) -> int:
         """Return the rows of a chunk: a power of two, from the types of the columns alone."""
         if self.chunk_rows is not None:
             return self.chunk_rows
-        return _rows_in(BLOCK_BYTES, 18 + sum(self.fields[name].bytes for name in wanted))
+        return self._rows_in(BLOCK_BYTES, wanted)
+
+    def _rows_in(self, memory: int, names: Sequence[str]) -> int:
+        row = _OWN_BYTES + sum(self.fields[name].bytes for name in names if name in self.fields)
+        return max(_FEWEST_ROWS, 1 << ((memory // row).bit_length() - 1))
 
     def chunks(self, wanted: Sequence[str]) -> Iterator[Rows]:
         """Yield the open rows, chunk by chunk; chunk edges do not depend on sealed rows or on the file's blocks."""
         return rechunked(self.rows(wanted), self.chunk_size(wanted), self.empty(wanted))
 
-    def rows(self, wanted: Sequence[str]) -> Iterator[Rows]:
-        """Yield the open rows as they come.
+    def rows(self, wanted: Sequence[str], memory: int = BLOCK_BYTES) -> Iterator[Rows]:
+        """Yield the open rows as they come, in blocks of about `memory` bytes.
 
         Raises
         ------
@@ -105,7 +111,7 @@ class Reading:
         """
         for position, where in enumerate(self.inputs):
             count = 0
-            for rows in self._admitted(position, wanted):
+            for rows in self._admitted(position, wanted, memory):
                 if not np.isfinite(rows.weight).all():
                     raise self._unusable_weights()
                 count += len(rows)
@@ -137,18 +143,20 @@ class Reading:
     def _seal_columns(self) -> frozenset[str]:
         return self.door.seal.region.columns if self.door.seal else frozenset()
 
-    def _admitted(self, position: int, wanted: Sequence[str]) -> Iterator[Rows]:
+    def _admitted(self, position: int, wanted: Sequence[str], memory: int = BLOCK_BYTES) -> Iterator[Rows]:
         codes, count = self._codes(position), 0
-        for block in self._blocks(position, wanted):
+        for block in self._blocks(position, wanted, memory):
             rows = self.door.admit(block, wanted, Place(position, count, self.kept, codes))
             count += len(rows)
             yield rows
 
-    def _blocks(self, position: int, wanted: Sequence[str], *, revealed: bool = False) -> Iterator[dict[str, Column]]:
+    def _blocks(
+        self, position: int, wanted: Sequence[str], memory: int = BLOCK_BYTES, *, revealed: bool = False
+    ) -> Iterator[dict[str, Column]]:
         names = [*self.door.inputs(wanted, revealed=revealed), *self.kept] or [self.narrow]
         raw = {name: self.door.raw(name) for name in names}
         unique = list(dict.fromkeys(raw.values()))
-        size = _rows_in(BLOCK_BYTES, sum(self.fields[name].bytes if name in self.fields else 8 for name in names))
+        size = self._rows_in(memory, names)
         source = self.inputs[position]
         blocks = blocks_of(source, unique, size) if isinstance(source, File) else source.blocks(unique, size)
         for block in blocks:
@@ -202,10 +210,6 @@ class Reading:
         return {"samples": list(self.samples), "files": files}
 
 
-def _rows_in(memory: int, bytes_of_a_row: int) -> int:
-    return max(_FEWEST_ROWS, 1 << (max(1, memory // bytes_of_a_row).bit_length() - 1))
-
-
 def _update(digests: Any, column: Column) -> None:
     """Feed a column so that the result does not depend on where blocks end: values, and lengths of lists or texts."""
     counts, values = digests
@@ -235,9 +239,8 @@ def _content(file: File) -> str:
 
 def _provenance(file: File) -> dict[str, Any]:
     found: dict[str, Any] = {"path": str(file), "format": file.format}
-    table = open_table(file)
-    found["entries"] = table.entries
-    table.close()
+    with closing(open_table(file)) as table:
+        found["entries"] = guarded(file.path, lambda: table.entries)
     if file.remote:
         return found | {"verified": "unverified"}
     manifest = manifest_of(file.path)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..errors import DataError
+from ..errors import DataError, ResourceError
 
 T = TypeVar("T")
 
@@ -86,3 +86,24 @@ def _in_time(action: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return value  # type: ignore[return-value]
+
+
+def guarded(path: str, action: Callable[[], T], what: str = "") -> T:
+    """Run an action of a reading library; whatever it makes of damaged bytes becomes one error that names the file.
+
+    Raises
+    ------
+    DataError
+        If the file is gone, may not be read, or is damaged.
+    """
+    try:
+        return patiently(path, action)
+    except (DataError, ResourceError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise DataError(f"'{path}' does not exist (any more)") from None
+    except PermissionError:
+        raise DataError(f"'{path}' may not be read: permission denied") from None
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} is damaged or truncated{what}: {type(error).__name__}: {reason}") from error

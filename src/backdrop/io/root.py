@@ -20,6 +20,7 @@ METADATA = "backdrop"
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple", "ROOT::Experimental::RNTuple")
 _SPLIT = 4
 _CACHE_BYTES = 1 << 27
+_MANY_CLUSTERS = 4
 
 
 class RootTable:
@@ -85,11 +86,13 @@ class RootTable:
         """Yield the named branches from entry `start` on, in whole baskets or clusters where they are small."""
         import uproot
 
-        # uproot reads one cluster more than a range of an RNTuple needs: kept for the next block.
-        cache = uproot.cache.LRUArrayCache(_CACHE_BYTES) if self._is_ntuple else None
         parts = {name: self._find(name) for name in names}
         lists = {name: self.field(name).kind != "number" for name in names}
-        edges = _edges([0, *self._boundaries(parts), self.entries], rows, start)
+        boundaries = self._boundaries(parts)
+        edges = _edges([0, *boundaries, self.entries], rows, start)
+        # uproot reads one cluster more than a range of an RNTuple needs: worth keeping where blocks are few clusters.
+        few = self._is_ntuple and len(edges) > 2 and len(boundaries) < _MANY_CLUSTERS * (len(edges) - 1)
+        cache = uproot.cache.LRUArrayCache(_CACHE_BYTES) if few else None
         for first, last in pairwise(edges):
             yield {
                 name: part.array(

@@ -14,13 +14,15 @@ from ..events import Events, Sealed
 from ..region import Region
 from ..tasks import fingerprint
 from .fields import Field, cast, common
-from .reading import Reading
+from .reading import BLOCK_BYTES, Reading
 from .rows import Rows, joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["EventFiles"]
+
+_KEPT_BLOCKS = 8
 
 
 class _Revealed(Mapping[str, "NDArray[Any]"]):
@@ -242,7 +244,7 @@ class EventFiles:
             If a sample lacks a column, a file is damaged, or a weight is not finite.
         """
         wanted = self._types(self.names if columns is None else columns)
-        sealed = tuple(dict.fromkeys(replace(one, revealed=None) for one in self.sealed))
+        sealed = tuple(replace(one, revealed=None) for one in self.sealed)
         rows: Rows | None = None
         for rows in self._rows(wanted, chunked=True):
             yield Events(rows.columns, rows.weight, rows.sample, self.samples, rows.key, sealed)
@@ -281,7 +283,9 @@ class EventFiles:
         samples = self.samples
         for term in self.terms:
             names = term.columns(list(wanted))
-            for rows in term.reading.chunks(names) if chunked else term.reading.rows(names):
+            # What is kept as a whole need not be read in small pieces.
+            memory = BLOCK_BYTES if term.regions else _KEPT_BLOCKS * BLOCK_BYTES
+            for rows in term.reading.chunks(names) if chunked else term.reading.rows(names, memory):
                 yield term.finish(rows, wanted, samples)
 
     def inclusive(self, name: str) -> NDArray[Any]:
@@ -292,7 +296,8 @@ class EventFiles:
         BlindedError
             If a seal does not reveal the column.
         """
-        return self.load([name]).inclusive(name)
+        found: NDArray[Any] = self.load([name]).inclusive(name)
+        return found
 
     def _types(self, names: Sequence[str]) -> dict[str, Field]:
         """Return the types that the named columns have once all samples are added."""

@@ -12,10 +12,8 @@ import numpy as np
 from ..errors import ArtifactError, nearest
 
 _LONGEST_TEXT = 4096
-_DTYPES = frozenset(
-    ["bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
-    + ["float16", "float32", "float64", "complex64", "complex128"]
-)
+_INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+_DTYPES = frozenset(["bool", *_INTEGERS, "float16", "float32", "float64", "complex64", "complex128"])
 
 
 @dataclass
@@ -56,9 +54,7 @@ class Encoder:
     def _mapping(self, value: Mapping[Any, Any], where: str) -> Any:
         if all(type(key) is str and not key.startswith("__") for key in value):
             return {key: self.encode(item, f"{where}/{key}") for key, item in value.items()}
-        pairs = [
-            [self.encode(key, f"{where}/key"), self.encode(item, f"{where}/{key}")] for key, item in value.items()
-        ]
+        pairs = [[self.encode(key, f"{where}/key"), self.encode(item, f"{where}/{key}")] for key, item in value.items()]
         return {"__mapping__": pairs}
 
     def _text(self, value: str, where: str) -> Any:

@@ -13,7 +13,7 @@ from ..errors import DataError, ResourceError
 from ..region import Region
 from .fields import Column, Field
 from .files import File
-from .remote import patiently
+from .remote import guarded
 
 __all__ = ["KEY", "SAMPLE", "WEIGHT", "Stored", "Table", "blocks_of", "open_table"]
 
@@ -97,7 +97,7 @@ def open_table(file: File) -> Table:
     from .root import RootTable
 
     kinds: dict[str, type[Any]] = {"root": RootTable, "parquet": ParquetTable, "csv": CsvTable}
-    opened: Table = _guarded(file, lambda: kinds[file.format](file), "")
+    opened: Table = guarded(file.path, lambda: kinds[file.format](file))
     return opened
 
 
@@ -116,7 +116,7 @@ def blocks_of(file: File, names: Sequence[str], rows: int) -> Iterator[dict[str,
         try:
             with closing(open_table(file)) as table:
                 blocks = table.blocks(names, rows, done)
-                while (block := _guarded(file, partial(next, blocks, None), _of(names))) is not None:
+                while (block := guarded(file.path, partial(next, blocks, None), _of(names))) is not None:
                     done += len(next(iter(block.values())))
                     yield block
                 return
@@ -127,19 +127,6 @@ def blocks_of(file: File, names: Sequence[str], rows: int) -> Iterator[dict[str,
                     f"{file}: {rows * 2} rows of {len(names)} columns do not fit in memory; name fewer columns, "
                     "or give the job more memory"
                 ) from error
-
-
-def _guarded(file: File, action: Any, what: str) -> Any:
-    """Run an action of a reading library; whatever it makes of damaged bytes becomes one error that names the file."""
-    try:
-        return patiently(file.path, action)
-    except (DataError, ResourceError, MemoryError):
-        raise
-    except FileNotFoundError:
-        raise DataError(f"'{file.path}' does not exist any more") from None
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{file} is damaged or truncated{what}: {type(error).__name__}: {reason}") from error
 
 
 def _of(names: Sequence[str]) -> str:

@@ -158,4 +158,3 @@ def _written(
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-

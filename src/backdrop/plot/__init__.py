@@ -11,10 +11,11 @@ from .fits import limits, nuisances, postfit
 from .spread import pulls, replicas, scan
 from .style import Label, style
 from .systematics import components, covariance, shifts
-from .yields import closure, compare, prediction
+from .yields import Panel, closure, compare, prediction
 
 __all__ = [
     "Label",
+    "Panel",
     "closure",
     "compare",
     "components",

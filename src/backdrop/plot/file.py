@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["numbers", "savefig", "svg"]
+
+_DPI = 160
 
 _NUMBERS: WeakKeyDictionary[Figure, dict[str, Any]] = WeakKeyDictionary()
 
@@ -46,7 +48,7 @@ def savefig(figure: Figure, path: Path | str) -> tuple[Path, Path, Path]:
     stem = Path(path)
     stem = stem.with_suffix("") if stem.suffix in (".png", ".pdf", ".json") else stem
     png, pdf, text = (stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf", ".json"))
-    write_atomic(png, _render(figure, "png", {"Software": None}, dpi=160))
+    write_atomic(png, _render(figure, "png", {"Software": None}))
     write_atomic(pdf, _render(figure, "pdf", {"CreationDate": None, "Producer": None, "Creator": None}))
     write_atomic(text, json.dumps(numbers(figure), indent=1, allow_nan=False).encode() + b"\n")
     return png, pdf, text
@@ -54,7 +56,7 @@ def savefig(figure: Figure, path: Path | str) -> tuple[Path, Path, Path]:
 
 def svg(figure: Figure) -> bytes:
     """Return a figure as SVG without a date, its text as outlines."""
-    return _render(figure, "svg", {"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=200)
+    return _render(figure, "svg", {"Date": None, "Creator": None, "Format": None, "Type": None})
 
 
 def plain(value: Any) -> Any:
@@ -74,8 +76,28 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _render(figure: Figure, kind: str, metadata: dict[str, None], dpi: float | str = "figure") -> bytes:
-    buffer = io.BytesIO()
-    with style():
-        figure.savefig(buffer, format=kind, metadata=metadata, dpi=dpi)
+def _render(figure: Figure, kind: Literal["png", "pdf", "svg"], metadata: dict[str, None]) -> bytes:
+    """Return the bytes of a figure.
+
+    The backends are called directly, because `Figure.savefig` draws everything twice.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer, canvas, dpi = io.BytesIO(), figure.canvas, figure.dpi
+    try:
+        with style():
+            figure.set_dpi(_DPI)
+            if kind == "svg":
+                text = io.StringIO()
+                FigureCanvasSVG(figure).print_svg(text, metadata=metadata)  # type: ignore[no-untyped-call]
+                buffer.write(text.getvalue().encode())
+            elif kind == "pdf":
+                FigureCanvasPdf(figure).print_pdf(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
+            else:
+                FigureCanvasAgg(figure).print_png(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
+    finally:
+        figure.set_canvas(canvas)
+        figure.set_dpi(dpi)
     return buffer.getvalue()

@@ -12,7 +12,7 @@ from ..channel import Channel
 from ..errors import DataError, nearest
 from .bins import Bins
 from .file import keep
-from .panels import Band, Points, draw_points, draw_ratio, draw_uncertainty, finish_yields, name_channel
+from .panels import Band, Points, draw_points, draw_ratio, draw_uncertainty, name_channel, scale_yields
 from .style import COLOURS, GREY, INK, Label, canvas, caption, columns, freeze, safe, style
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def postfit(
     band = Band(np.array(found.total), np.array(found.error))
     points = None if found.observed is None else Points.of(*[np.array(found.observed)] * 2)
     with style():
-        figure, (main, lower) = canvas(2)
+        figure, (main, lower) = canvas(1)
         base = np.zeros_like(band.nominal)
         for colour, (name, yields) in zip(_repeated(COLOURS), found.samples.items(), strict=False):
             top = base + np.array(yields)
@@ -124,7 +124,8 @@ def postfit(
         if points is not None:
             draw_points(main, bins, points)
         draw_ratio(lower, bins, band, points)
-        finish_yields(main, lower, bins, band, points, log)
+        scale_yields(main, bins, band, points, log)
+        bins.dress(main, lower)
         name_channel(main, bins, f"{channel} after the fit" + (" (Asimov)" if points is None else ""))
         figure.align_ylabels([main, lower])
         caption(main, label)

@@ -133,25 +133,18 @@ def scale_y(axes: Axes, bins: Bins, tops: Array, floors: Array, log: bool | None
     axes.set_ylabel(f"Events / {bins.per}" if bins.per != "bin" else "Events / bin")
 
 
-def finish_yields(
-    main: Axes,
-    lower: Axes,
-    bins: Bins,
-    band: Band,
-    points: Points | None,
-    log: bool | None,
-    lines: Sequence[Array] = (),
+def scale_yields(
+    axes: Axes, bins: Bins, band: Band, points: Points | None, log: bool | None, lines: Sequence[Array] = ()
 ) -> None:
-    """Scale and label the axes of a yield figure."""
+    """Scale the y axis so that prediction, points and lines fit in."""
     tops, floors = [band.nominal + band.total, *lines], [band.nominal]
     if points is not None:
         tops.append(points.values + points.high)
         floors.append(points.values)
-    scale_y(main, bins, np.concatenate(tops), np.concatenate(floors), log)
-    bins.dress(main, lower)
+    scale_y(axes, bins, np.concatenate(tops), np.concatenate(floors), log)
 
 
-def name_channel(axes: Axes, bins: Bins, name: str, rows: int = 0) -> float:
+def name_channel(axes: Axes, bins: Bins, name: str, rows: int = 0, *, sealed: bool = False) -> float:
     """Draw the legend, the channel's name and room for `rows` more lines; return where the next line stands."""
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i] != "Observed")
@@ -161,26 +154,17 @@ def name_channel(axes: Axes, bins: Bins, name: str, rows: int = 0) -> float:
     top = 0.945 if bins.named else 1.0
     headroom(axes, max(lines + rows, 2) + bins.named)
     axes.legend(handles, labels, loc="upper right", ncols=columns, bbox_to_anchor=(1.0, top), borderaxespad=0.4)
-    note(axes, "\n".join(filter(None, [safe(name), safe(bins.fixed)])), y=top - 0.045)
+    if sealed:
+        _sealed_mark(axes, f"{safe(name)} sealed", top - 0.055)
+    else:
+        note(axes, "\n".join(filter(None, [safe(name), safe(bins.fixed)])), y=top - 0.045)
     return top - 0.04 - 0.068 * lines
 
 
-def sealed_mark(axes: Axes, channel: str) -> None:
-    """Say in the panel that the channel is sealed and nothing observed is drawn."""
-    box = {"boxstyle": "round,pad=0.45", "facecolor": "white", "edgecolor": MARK, "linewidth": 1.4}
-    axes.text(
-        0.5,
-        0.5,
-        f"{safe(channel)} sealed",
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        color=MARK,
-        fontsize=17,
-        fontweight="bold",
-        zorder=10,
-        bbox=box,
-    )
+def _sealed_mark(axes: Axes, text: str, y: float) -> None:
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": MARK, "linewidth": 1.4}
+    mark = axes.text(0.045, y, text, transform=axes.transAxes, va="top", color=MARK, fontweight="bold", bbox=box)
+    mark.set(fontsize=14, zorder=10)
 
 
 def draw_grey(axes: Axes, edges: Array, half: Array, label: str) -> None:
@@ -222,4 +206,6 @@ def _ratio_range(band: Band, points: Points | None, scale: Array) -> tuple[float
 def _arrows(axes: Axes, x: Array, y: Array, low: float, high: float) -> None:
     margin = 0.07 * (high - low)
     for out, at, marker in ((y > high, high - margin, "^"), (y < low, low + margin, "v")):
-        axes.plot(x[out], np.full(int(out.sum()), at), marker, color=MARK, ms=7, zorder=7, clip_on=False)
+        # an empty line would still count in the layout
+        if out.any():
+            axes.plot(x[out], np.full(int(out.sum()), at), marker, color=MARK, ms=7, zorder=7, clip_on=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,18 +104,17 @@ def style() -> Iterator[None]:
 
 
 def canvas(
-    panels: Literal[1, 2] = 1, *, size: tuple[float, float] = (7.4, 6.2), square: bool = False
+    lower: int = 0, *, size: tuple[float, float] | None = None, square: bool = False
 ) -> tuple[Figure, tuple[Axes, ...]]:
-    """Return a figure with one panel, or with a main panel over a small one."""
+    """Return a figure with one panel and, below it, as many small ones as asked for."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=size or (7.4, 4.75 + 1.45 * lower))
     figure.set_layout_engine("compressed" if square else "constrained", h_pad=0.06, w_pad=0.08, hspace=0.0)
-    if panels == 1:
-        return figure, (figure.subplots(),)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.0, 1.25))
-    upper.tick_params(labelbottom=False)
-    return figure, (upper, lower)
+    panels = figure.subplots(1 + lower, 1, sharex=True, height_ratios=(3.0, *[1.25] * lower), squeeze=False).ravel()
+    for axes in panels[:-1]:
+        axes.tick_params(labelbottom=False)
+    return figure, tuple(panels)
 
 
 def columns(two: bool, *, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
@@ -189,6 +188,8 @@ def safe(text: str) -> str:
 
 def freeze(figure: Figure) -> Figure:
     """Compute the layout once, so that every file of a figure has the same one."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     figure.set_layout_engine("none")
     return figure

@@ -138,7 +138,7 @@ def _pair(axes: Axes, bins: Bins, pair: tuple[Array, Array], colour: str, name: 
 
 def _relative_axis(axes: Axes, bins: Bins, reach: float, title: str) -> None:
     axes.axhline(0, color=INK, linewidth=0.9)
-    axes.set_ylim(-reach, reach)
+    axes.set_ylim(-reach, reach * (1.2 if bins.named else 1.0))
     axes.set_ylabel(title)
     bins.dress(axes)
 
@@ -165,6 +165,7 @@ def _matrix_axes(axes: Axes, channels: tuple[Channel, ...], label: str) -> None:
     axes.minorticks_off()
     axes.tick_params(which="both", length=0)
     axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
     axes.set_xlabel(safe(label))
     axes.set_ylabel(safe(label))
     edges = np.cumsum([0, *(channel.size for channel in channels)])

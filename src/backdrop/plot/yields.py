@@ -19,11 +19,10 @@ from .panels import (
     draw_points,
     draw_pulls,
     draw_ratio,
-    finish_yields,
     inverse,
     name_channel,
     scale_y,
-    sealed_mark,
+    scale_yields,
 )
 from .style import COLOURS, INK, Label, canvas, caption, freeze, note, safe, style
 
@@ -36,9 +35,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["closure", "compare", "prediction"]
+__all__ = ["Panel", "closure", "compare", "prediction"]
 
-Panel = Literal["ratio", "pulls"]
+Panel = Literal["ratio", "pulls", "both"]
 
 
 def prediction(
@@ -65,7 +64,7 @@ def prediction(
     overlay
         Name to flat yields drawn as lines: a signal.
     panel
-        What the lower panel shows of observed yields: their ratio to the prediction, or pulls.
+        What stands below: the ratio of observed yields to the prediction, their pulls, or both.
     at
         Axis name to bin: draw this slice of a channel with several axes, which are unrolled otherwise.
     log
@@ -84,16 +83,15 @@ def prediction(
     bins = Bins.of(part.channels[0], at)
     band = _band(part, bins)
     points = None if observed is None else _points(observed, part.channels[0], bins)
-    pulls = _own_pulls(band, points) if panel == "pulls" else None
+    pulls = None if points is None or panel == "ratio" else _own_pulls(band, points)
     with style():
-        figure, (main, lower) = canvas(2)
+        figure, (main, *lower) = canvas(_lower(panel, pulls))
         draw_band(main, bins, band, safe(name))
         lines = {key: _flat(values, part.channels[0], key)[bins.where] for key, values in (overlay or {}).items()}
         _overlay(main, bins, lines)
-        _finish(figure, main, lower, bins, band, points, pulls, log, list(lines.values()))
-        name_channel(main, bins, channel)
-        if sealed:
-            sealed_mark(main, channel)
+        _finish(main, lower, bins, band, points, pulls)
+        scale_yields(main, bins, band, points, log, list(lines.values()))
+        name_channel(main, bins, channel, sealed=sealed)
         caption(main, label)
         freeze(figure)
     drawn = _numbers("prediction", channel, bins, band, points)
@@ -118,10 +116,12 @@ def closure(
     errors = np.sqrt(np.diag(result.covariance))[where]
     band = Band(result.predicted[where], errors)
     points = Points.tested(result, where)
+    pulls = None if panel == "ratio" else result.pulls[where]
     with style():
-        figure, (main, lower) = canvas(2)
+        figure, (main, *lower) = canvas(_lower(panel, pulls))
         draw_band(main, bins, band, safe(name))
-        _finish(figure, main, lower, bins, band, points, result.pulls[where] if panel == "pulls" else None, log)
+        _finish(main, lower, bins, band, points, pulls)
+        scale_yields(main, bins, band, points, log)
         line = name_channel(main, bins, result.channel.name, rows=1)
         text = f"$\\chi^2$ / ndf = {result.chi2:.1f} / {result.ndf},  p = {_p(result.p_value)}"
         note(main, text, x=0.97, y=line, ha="right")
@@ -161,7 +161,7 @@ def compare(
     bands = {name: _band(part, bins) for name, part in parts.items()}
     points = None if observed is None else _points(observed, first, bins)
     with style():
-        figure, (main, lower) = canvas(2)
+        figure, (main, lower) = canvas(1)
         reference, *_ = bands.values()
         _side_by_side(main, lower, bins, bands, reference, points is not None)
         tops = [band.nominal + band.total for band in bands.values()]
@@ -172,9 +172,7 @@ def compare(
         scale_y(main, bins, np.concatenate(tops), floors, log)
         bins.dress(main, lower)
         lower.set_ylabel(f"Rel. to\n{safe(next(iter(bands)))}", loc="center", fontsize=12)
-        name_channel(main, bins, channel)
-        if sealed:
-            sealed_mark(main, channel)
+        name_channel(main, bins, channel, sealed=sealed)
         caption(main, label)
         freeze(figure)
     methods = {name: {"predicted": band.nominal, "total": band.total} for name, band in bands.items()}
@@ -212,31 +210,24 @@ def _overlay(axes: Axes, bins: Bins, lines: Mapping[str, Array]) -> None:
         axes.stairs(values, bins.edges, color=colour, linewidth=2, label=safe(name), zorder=5)
 
 
+def _lower(panel: Panel, pulls: Array | None) -> int:
+    return 2 if panel == "both" and pulls is not None else 1
+
+
 def _finish(
-    figure: Figure,
-    main: Axes,
-    lower: Axes,
-    bins: Bins,
-    band: Band,
-    points: Points | None,
-    pulls: Array | None,
-    log: bool | None,
-    lines: Sequence[Array] = (),
+    main: Axes, lower: Sequence[Axes], bins: Bins, band: Band, points: Points | None, pulls: Array | None
 ) -> None:
-    """Draw what both yield figures have: points, lower panel, axes; pulls instead of the ratio where they are given."""
+    """Draw what both yield figures have: points and the lower panels, the pulls in the last one if there are any."""
     if points is not None:
         draw_points(main, bins, points)
     if pulls is not None:
-        draw_pulls(lower, bins, pulls)
-    else:
-        draw_ratio(lower, bins, band, points)
-    finish_yields(main, lower, bins, band, points, log, lines)
-    figure.align_ylabels([main, lower])
+        draw_pulls(lower[-1], bins, pulls)
+    if pulls is None or len(lower) > 1:
+        draw_ratio(lower[0], bins, band, points)
+    bins.dress(main, *lower)
 
 
-def _own_pulls(band: Band, points: Points | None) -> Array | None:
-    if points is None:
-        return None
+def _own_pulls(band: Band, points: Points) -> Array:
     spread = np.sqrt(band.total**2 + points.variances)
     return np.divide(points.values - band.nominal, spread, out=np.zeros_like(spread), where=spread > 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..channel import Channel
@@ -19,11 +19,15 @@ def methods(results: Results) -> Html:
     notes = prose(results.notes) if results.notes else Html()
     if not known and not notes:
         return Html()
-    return section("methods", "What was done", notes, *(_method(results, name) for name in known))
+    articles = [_method(results, name, known[:i]) for i, name in enumerate(known)]
+    return section("methods", "What was done", notes, *articles)
 
 
-def _method(results: Results, name: str) -> Html:
+def _method(results: Results, name: str, before: Sequence[str]) -> Html:
     card = results.cards.get(name, {})
+    same = next((other for other in before if card and results.cards.get(other) == card), None)
+    if same is not None:
+        card = {"summary": f"The method of {same}, with other settings or events."}
     boxes = [
         element("div", element("h4", title), prose(card[title]), at={"class": f"box {kind}"})
         for title, kind in (("Assumes", "assumes"), ("Fails when", "fails"))
@@ -35,7 +39,9 @@ def _method(results: Results, name: str) -> Html:
         prose(card.get("summary", "")),
         element("div", *boxes, at={"class": "boxes"}) if boxes else Html(),
         table(f"Settings of {name}", ["Setting", "Value"], rows) if rows else Html(),
-        element("details", element("summary", "References"), prose(card["References"])) if card.get("References") else "",
+        element("details", element("summary", "References"), prose(card["References"]))
+        if card.get("References")
+        else "",
     ]
     return element("article", element("h3", name), *parts)
 
@@ -47,9 +53,7 @@ def regions(results: Results) -> Html:
     parts = [table("Regions", ["Region", "Cut", "Status"], cuts) if cuts else Html()]
     rows = [_channel(results, channel) for channel in _channels(results)]
     parts.append(table("Channels", ["Channel", "Region", "Bins", "Observed rows"], rows) if rows else Html())
-    roles = [
-        [method, role, code(region)] for method, found in results.roles.items() for role, region in _pairs(found)
-    ]
+    roles = [[method, role, code(region)] for method, found in results.roles.items() for role, region in _pairs(found)]
     parts.append(table("Roles: which rows a method reads", ["Method", "Role", "Region"], roles) if roles else Html())
     return section("regions", "Regions and roles", *parts) if any(parts) else Html()
 
@@ -70,9 +74,8 @@ def _channels(results: Results) -> list[Channel]:
 
 def _channel(results: Results, channel: Channel) -> list[object]:
     sealed = [method for method in results.methods if results.is_sealed(method, channel.name)]
-    bins = element("span", *join([_axis(axis) for axis in channel.axes], " × ").split("\n"))
+    bins = " × ".join(_axis(axis) for axis in channel.axes)
     region = join([channel.region.name, element("br"), code(channel.region.cut)])
-    region = Html(region.replace("</br>", ""))
     return [channel.name, region, bins, _state(bool(sealed))]
 
 

@@ -13,7 +13,7 @@ from .markup import Html, element
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Gallery"]
+__all__ = ["Gallery", "file_name"]
 
 
 class Gallery:
@@ -40,15 +40,19 @@ class Gallery:
         source = f"data:image/svg+xml;base64,{base64.b64encode(plot.svg(figure)).decode()}"
         width, height = (round(100 * float(side)) for side in figure.get_size_inches())
         image = element("img", at={"src": source, "alt": f"{title}. {look_for}", "width": width, "height": height})
-        image = Html(image.removesuffix("</img>"))
         text = element("figcaption", element("strong", f"{title}. "), look_for)
         return element("figure", image, text, at={"class": "plot wide" if wide else "plot", "id": f"figure-{name}"})
 
     def _given(self, name: str) -> str:
-        """Return a name that is a file name and was not given before."""
-        plain = re.sub(r"[^A-Za-z0-9_.+-]+", "_", name).strip("._") or "figure"
+        """Return the name of a file that was not given before."""
+        plain = file_name(name)
         found, number = plain, 2
         while found.lower() in self._names:
             found, number = f"{plain}-{number}", number + 1
         self._names.add(found.lower())
         return found
+
+
+def file_name(text: str) -> str:
+    """Return a text without what file systems and links do not take."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("._") or "figure"

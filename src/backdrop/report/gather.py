@@ -27,7 +27,9 @@ def gathered(parts: Sequence[Any], title: str) -> Results:
     """
     whole = [part for part in parts if isinstance(part, Results)]
     if whole and len(parts) > 1:
-        raise ConfigError(f"a report takes one Results or loose parts, not {len(whole)} Results among {len(parts)} parts")
+        raise ConfigError(
+            f"a report takes one Results or loose parts, not {len(whole)} Results among {len(parts)} parts"
+        )
     return whole[0] if whole else _loose(parts, title)
 
 
@@ -50,8 +52,8 @@ def _loose(parts: Sequence[Any], title: str) -> Results:
             fits[current] = part
         else:
             raise ConfigError(
-                f"a report has no place for a {type(part).__qualname__}; give a Results, or Estimate (also by name in a "
-                "mapping), Closure and FitResult parts"
+                f"a report has no place for a {type(part).__qualname__}; give a Results, or Estimate (also by name in "
+                "a mapping), Closure and FitResult parts"
             )
     return Results(name=title or "report", seed=_seed(estimates), estimates=estimates, closures=closures, fits=fits)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Cell", "Html", "code", "element", "join", "prose", "section", "table", "unformatted"]
+__all__ = ["Cell", "Html", "breakable", "code", "element", "join", "prose", "section", "table", "unformatted"]
 
 
 class Html(str):
@@ -40,6 +40,11 @@ def escape(value: object) -> Html:
     return value if isinstance(value, Html) else Html(html.escape(str(value)))
 
 
+def breakable(text: str) -> Html:
+    """Return a text as markup, in which a long name may be broken after an underscore."""
+    return text if isinstance(text, Html) else Html(escape(text).replace("_", "_<wbr>"))
+
+
 def join(parts: Iterable[object], between: str = "") -> Html:
     """Return the parts one after the other."""
     return Html(between.join(escape(part) for part in parts))
@@ -55,7 +60,7 @@ def element(name: str, *content: object, at: Mapping[str, object] | None = None)
     """
     pairs = [(key, value) for key, value in (at or {}).items() if value is not None and value is not False]
     written = "".join(f" {key}" if value is True else f' {key}="{html.escape(str(value))}"' for key, value in pairs)
-    return Html(f"<{name}{written}>{join(content)}</{name}>")
+    return Html(f"<{name}{written}>" + ("" if name in _VOID else f"{join(content)}</{name}>"))
 
 
 def code(text: object) -> Html:
@@ -81,9 +86,7 @@ def table(caption: str, head: Sequence[object], rows: Sequence[Sequence[object]]
     body = join(element("tr", *(_row_cell(i, cell) for i, cell in enumerate(row))) for row in rows)
     title = element("span", caption, at={"class": "title"})
     button = element("button", "Copy as CSV", at={"type": "button", "class": "copy", "hidden": True})
-    grid = element(
-        "table", element("thead", top), element("tbody", body), at={"class": "wide" if wide else None}
-    )
+    grid = element("table", element("thead", top), element("tbody", body), at={"class": "wide" if wide else None})
     scroll = element("div", grid, at={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": caption})
     return element("figure", element("figcaption", title, button), scroll, at={"class": "table"})
 
@@ -95,11 +98,11 @@ def prose(text: str) -> Html:
 
 
 def unformatted(text: str) -> str:
-    """Return an axis label without its mathtext.
+    r"""Return an axis label without its mathtext.
 
     Examples
     --------
-    >>> unformatted(r"$m_{\\mathrm{HH}}$ [GeV]"), unformatted(r"$\\Delta\\phi$")
+    >>> unformatted(r"$m_{\mathrm{HH}}$ [GeV]"), unformatted(r"$\Delta\phi$")
     ('m_HH [GeV]', 'Δϕ')
     """
     text = re.sub(r"\\(?:mathrm|text|mathit|mathbf|rm)\s*\{([^{}]*)\}", r"\1", text)
@@ -107,10 +110,12 @@ def unformatted(text: str) -> str:
     return re.sub(r"[${}\\]", "", text)
 
 
+_VOID = ("br", "img", "meta")
+
 _SYMBOLS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "Delta": "Δ", "epsilon": "ε", "eta": "η", "theta": "θ",
     "lambda": "λ", "mu": "μ", "nu": "ν", "pi": "π", "rho": "ρ", "sigma": "σ", "Sigma": "Σ", "tau": "τ", "phi": "ϕ",
-    "chi": "χ", "psi": "ψ", "Psi": "Ψ", "omega": "ω", "times": "×", "pm": "±", "ell": "ℓ", "hat": "", "bar": "",
+    "chi": "χ", "psi": "ψ", "Psi": "Ψ", "omega": "ω", "times": "×", "pm": "±", "ell": "\u2113", "hat": "", "bar": "",
     "ast": "*", "prime": "′", "cdot": "·", "circ": "°", "left": "", "right": "",
 }  # fmt: skip
 
@@ -118,7 +123,8 @@ _SYMBOLS = {
 def _cell(name: str, cell: object, at: Mapping[str, object] | None = None) -> Html:
     one = cell if isinstance(cell, Cell) else Cell(cell)
     value = repr(one.value) if isinstance(one.value, float) else one.value
-    return element(name, one.shown, at={**(at or {}), "class": one.kind or None, "data-csv": value})
+    shown = breakable(one.shown) if isinstance(one.shown, str) else one.shown
+    return element(name, shown, at={**(at or {}), "class": one.kind or None, "data-csv": value})
 
 
 def _row_cell(position: int, cell: object) -> Html:

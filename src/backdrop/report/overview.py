@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..results import Results
-from .markup import Cell, Html, element, join, section, table
-from .words import QUESTIONABLE, REJECTED, Verdict, measured, number, probability, rounded
+from .gallery import file_name
+from .markup import Cell, Html, breakable, element, join, section, table
+from .words import QUESTIONABLE, REJECTED, Verdict, fixed, measured, number, probability, rounded
 
 __all__ = ["observed_yield", "summary"]
 
 
 def summary(results: Results, warnings: tuple[str, ...]) -> Html:
     """Return the section that a reader may stop after."""
-    return section("summary", "Summary", _headline(results, warnings), _cards(results), _yields(results), _closures(results))
+    return section(
+        "summary", "Summary", _headline(results, warnings), _cards(results), _yields(results), _closures(results)
+    )
 
 
 def observed_yield(results: Results, method: str, channel: str) -> float | None:
@@ -75,16 +78,15 @@ def _cards(results: Results) -> Html:
     cards = []
     for method, name, one in found:
         verdict = Verdict.of(one)
-        heading = element("p", f"{name} · {method}", at={"class": "where"})
         numbers = f"χ²/ndf = {one.chi2:.1f}/{one.ndf}"
-        few = element("p", f"{one.few_bins} bins expect fewer than 5 events: p is approximate.") if one.few_bins else ""
-        at = {"class": f"card {verdict.level}", "href": f"#figure-closure-{_slug(name)}-{_slug(method)}"}
-        cards.append(element("div", verdict.badge, heading, element("p", verdict.reason), element("p", numbers), few, at=at))
+        few = f"{one.few_bins} bins expect fewer than 5 events: p is approximate" if one.few_bins else ""
+        at = {"class": f"card {verdict.level}", "href": f"#figure-{file_name(f'closure-{name}-{method}')}"}
+        lines = [
+            element("span", line, at={"class": "line"})
+            for line in (breakable(f"{name} · {method}"), verdict.reason, numbers, few)
+        ]
+        cards.append(element("a", verdict.badge, *lines, at=at))
     return element("div", *cards, at={"class": "cards"}) if cards else Html()
-
-
-def _slug(text: str) -> str:
-    return text
 
 
 def _yields(results: Results) -> Html:
@@ -105,16 +107,20 @@ def _yield_row(results: Results, method: str, channel: str) -> list[object]:
     one = results.estimates[method].total(channel)
     seen = observed_yield(results, method, channel)
     parts = [rounded(value, one.total) for value in (one.value, one.statistical, one.systematic, one.total)]
+    if not results.estimates[method].variations:
+        parts[2] = Cell("–", 0.0, "number")
     if results.is_sealed(method, channel):
         return [channel, method, *parts, Cell("sealed", "", "number sealed"), Cell("–", "", "number")]
     if seen is None:
         return [channel, method, *parts, number(None), number(None)]
     ratio = seen / one.value if one.value > 0 else None
-    return [channel, method, *parts, Cell(_count(seen), seen, "number"), number(ratio, 3)]
+    return [channel, method, *parts, _seen(seen, one.total), number(ratio, 3)]
 
 
-def _count(value: float) -> str:
-    return f"{value:,.0f}".replace(",", "\u202f") if value == round(value) else f"{value:.5g}"
+def _seen(value: float, error: float) -> Cell:
+    """Return an observed yield: counts as they are, weighted ones with the digits of an error."""
+    whole = abs(value - round(value)) < 1e-6
+    return rounded(value, max(error, 10.0)) if whole else rounded(value, error)
 
 
 def _closures(results: Results) -> Html:
@@ -124,20 +130,20 @@ def _closures(results: Results) -> Html:
     rows = []
     for method, name, one in found:
         total = one.total
-        yields = [Cell(_count(total.observed), total.observed, "number"), rounded(total.predicted, total.uncertainty)]
-        tests = [rounded(total.uncertainty, total.uncertainty), number(one.chi2, 4), number(float(one.ndf), 6)]
-        pulls = [number(one.pull_mean, 2), number(one.pull_width, 3)]
+        yields = [_seen(total.observed, total.uncertainty), rounded(total.predicted, total.uncertainty)]
+        tests = [rounded(total.uncertainty, total.uncertainty), Cell(f"{one.chi2:.1f} / {one.ndf}", None, "number")]
+        pulls = Cell(f"{fixed(one.pull_mean, 2).shown}, {fixed(one.pull_width, 2).shown}", None, "number")
         p_value = Cell(probability(one.p_value), one.p_value, "number")
-        rows.append([name, method, *yields, *tests, p_value, *pulls, Verdict.of(one).cell])
-    head = ["Channel", "Method", *(Cell(text, None, "number") for text in _TESTS), "Verdict"]
+        rows.append([name, method, Verdict.of(one).cell, *yields, *tests, p_value, pulls])
+    head = ["Channel", "Method", "Verdict", *(Cell(text, None, "number") for text in _TESTS)]
     chance = f"{QUESTIONABLE * len(found):.2g}"
     text = (
-        f"A test is rejected if p < {REJECTED} and questionable if p < {QUESTIONABLE}. p is the probability of a larger χ², "
-        "computed with the full covariance of the prediction and the variance of the observed yields. Of "
-        f"{len(found)} test{'s' * (len(found) > 1)}, {chance} would fall below {QUESTIONABLE} by chance alone. σ is the "
-        "uncertainty of observed minus predicted."
+        f"A test is rejected if p < {REJECTED} and questionable if p < {QUESTIONABLE}. p is the probability of a "
+        "larger χ², computed with the full covariance of the prediction and the variance of the observed yields. Of "
+        f"{len(found)} test{'s' * (len(found) > 1)}, {chance} would fall below {QUESTIONABLE} by chance alone. σ is "
+        "the uncertainty of observed minus predicted."
     )
     return join([table("Closure tests", head, rows), element("p", text, at={"class": "note"})])
 
 
-_TESTS = ("Observed", "Predicted", "σ", "χ²", "ndf", "p", "Pull mean", "Pull width")
+_TESTS = ("Observed", "Predicted", "σ", "χ² / ndf", "p", "Pulls: mean, width")

@@ -11,7 +11,7 @@ from .markup import Cell, Html, element
 if TYPE_CHECKING:
     from ..validation import Closure
 
-__all__ = ["QUESTIONABLE", "REJECTED", "Verdict", "measured", "number", "percent", "rounded"]
+__all__ = ["QUESTIONABLE", "REJECTED", "Verdict", "fixed", "measured", "number", "percent", "rounded"]
 
 REJECTED, QUESTIONABLE = 0.01, 0.05
 """Closures with a smaller p-value are rejected, or questionable."""
@@ -66,6 +66,13 @@ def number(value: float | None, digits: int = 4) -> Cell:
     if value is None or not math.isfinite(value):
         return Cell("–", "", "number")
     return Cell(f"{value:.{digits}g}".replace("-", "−"), float(value), "number")
+
+
+def fixed(value: float | None, places: int) -> Cell:
+    """Return a number as a cell with so many decimal places; undefined ones as a dash."""
+    if value is None or not math.isfinite(value):
+        return number(None)
+    return Cell(f"{value:.{places}f}".replace("-", "−"), float(value), "number")
 
 
 def rounded(value: float, error: float) -> Cell:

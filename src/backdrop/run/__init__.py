@@ -1,6 +1,6 @@
 """Runs: an analysis executed in a folder, from input to report."""
 
-from .execute import Outcome, execute
-from .perform import Finished, Request, perform
+from .execution import Outcome, execute
+from .session import Finished, Request, perform
 
 __all__ = ["Finished", "Outcome", "Request", "execute", "perform"]

@@ -11,16 +11,19 @@ from ..config.analysis import Analysis, Task
 from ..config.settings import described
 from ..events import Source
 from ..method import card
+from ..provenance import Provenance
 from ..region import Region
 from ..results import Results
-from .execute import Outcome
+from .execution import Outcome
 from .samples import Samples
 
 __all__ = ["results"]
 
 
-def results(analysis: Analysis, outcome: Outcome, samples: Samples, looks: Sequence[Unblinding]) -> Results:
-    """Return the results of a run; nothing in them depends on times, paths, sizes of files or the number of jobs."""
+def results(
+    analysis: Analysis, outcome: Outcome, samples: Samples, looks: Sequence[Unblinding], provenance: Provenance
+) -> Results:
+    """Return the results of a run; what depends on times, paths and sizes of files is in the provenance alone."""
     given = analysis.configuration
     return Results(
         name=analysis.name,
@@ -34,6 +37,7 @@ def results(analysis: Analysis, outcome: Outcome, samples: Samples, looks: Seque
         regions={name: region.cut for name, region in analysis.regions.items()},
         roles={name: _roles(task) for name, task in analysis.tasks.items()},
         blinding=_blinding(analysis, samples.events, looks),
+        provenance=asdict(provenance),
         title=given.title,
         notes=given.notes,
         warnings=(*samples.warnings, *outcome.warnings),
@@ -85,5 +89,5 @@ def _blinding(analysis: Analysis, events: Mapping[str, Source], looks: Sequence[
             for one in analysis.seals
             if one.sample in still
         ],
-        "log": [asdict(entry.look) for entry in looks if entry.analysis == analysis.name],
+        "log": [asdict(entry) for entry in looks if entry.analysis == analysis.name],
     }

@@ -1,79 +1,24 @@
-"""The folder of a run: one process at a time, one configuration, and finished files or the old ones."""
+"""The folder of a run: one process at a time, one configuration, and finished files or the earlier ones."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import ArtifactError, ConfigError, ResourceError
-from ..tasks import write_atomic
+from ..tasks import sweep
+from .state import HIDDEN, State, state_of
 
-__all__ = ["Folder", "State", "folder", "state_of"]
+__all__ = ["Folder", "folder", "held"]
 
-SCHEMA = 1
-TASKS = ".tasks"
-
-_STATE, _LOCK, _STAGING = "run.json", "lock", "staging"
-_OUTPUTS = (
-    "report.html",
-    "results.json",
-    "provenance.json",
-    "parts.json",
-    "analysis.yaml",
-    "figures",
-    "workspace",
-    "estimates",
-)
+_LOCK, _DONE, _STAGING = "lock", "done", "staging"
 _LAST = ("results.json", "provenance.json")
+_OUTPUTS = ("report.html", "parts.json", "analysis.yaml", "figures", "workspace", "estimates", *_LAST)
 _SHOWN = 12
-
-
-@dataclass(frozen=True)
-class State:
-    """What the files in a folder follow from.
-
-    Attributes
-    ----------
-    name
-        The analysis.
-    fingerprint
-        SHA-256 of its settings.
-    settings
-        The settings.
-    opened
-        The samples that were read unblinded.
-    looks
-        SHA-256 of the entries of the unblinding log when it ran.
-    version
-        The version of the package.
-    """
-
-    name: str
-    fingerprint: str
-    settings: Mapping[str, Any]
-    opened: tuple[str, ...]
-    looks: tuple[str, ...]
-    version: str
-    schema: int = field(default=SCHEMA)
-
-    def differences(self, other: State) -> list[str]:
-        """Say what is different in `other`, one line for each setting."""
-        before, after = (dict(_flat((), one._compared())) for one in (self, other))
-        names = [*before, *(name for name in after if name not in before)]
-        return [
-            f"{name}: {before.get(name, 'not given')} -> {after.get(name, 'not given')}"
-            for name in names
-            if before.get(name) != after.get(name)
-        ]
-
-    def _compared(self) -> dict[str, Any]:
-        return {**self.settings, "unblinded samples": list(self.opened), "version of backdrop": self.version}
 
 
 @dataclass(frozen=True)
@@ -84,39 +29,38 @@ class Folder:
     ----------
     path
         The folder.
-    tasks
-        Where finished tasks are kept.
-    staging
-        Where the files of this run are written before all of them take their places.
     state
-        What the run follows from.
-    looks
-        Hashes of the unblinding log's entries at the last run here.
+        What the run in it follows from.
     """
 
     path: Path
-    tasks: Path
-    staging: Path
     state: State
-    looks: tuple[str, ...]
+
+    @property
+    def tasks(self) -> Path:
+        """Where finished tasks are kept."""
+        return self.path / HIDDEN / _DONE
+
+    @property
+    def staging(self) -> Path:
+        """Where files are written before all of them take their places."""
+        return self.path / HIDDEN / _STAGING
 
     def remember(self, looks: Iterable[str]) -> None:
         """Keep the hashes of the unblinding log's entries, which a later run must find again."""
-        _write(self.path, replace(self.state, looks=tuple(looks)))
+        replace(self.state, looks=tuple(looks)).write(self.path)
 
-    def publish(self) -> None:
-        """Move the written files to their places, the results last, and remove those of an earlier run."""
-        files = sorted(file.relative_to(self.staging) for file in self.staging.rglob("*") if file.is_file())
-        for file in sorted(
-            files, key=lambda one: (str(one) in _LAST, _LAST.index(str(one)) if str(one) in _LAST else 0)
-        ):
+    def publish(self, names: Collection[str] = _OUTPUTS) -> None:
+        """Move the written files to their places, the results last, and remove others of these names."""
+        files = {file.relative_to(self.staging) for file in self.staging.rglob("*") if file.is_file()}
+        for file in sorted(files, key=_when):
             (self.path / file).parent.mkdir(parents=True, exist_ok=True)
             os.replace(self.staging / file, self.path / file)
-        for name in _OUTPUTS:
-            self._remove_others(self.path / name, set(files))
+        for name in names:
+            self._remove_others(self.path / name, files)
         shutil.rmtree(self.staging)
 
-    def _remove_others(self, place: Path, kept: set[Path]) -> None:
+    def _remove_others(self, place: Path, kept: Collection[Path]) -> None:
         inside = sorted(place.rglob("*"), reverse=True) if place.is_dir() else [place]
         for file in inside:
             if file.is_file() and file.relative_to(self.path) not in kept:
@@ -151,57 +95,54 @@ def folder(path: Path | str, state: State, *, overwrite: bool = False, inputs: I
     """
     home = Path(path)
     _refuse(home, inputs)
-    work = home / TASKS
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot write to '{home}': {error.strerror}") from None
-    with _locked(work / _LOCK, home):
+    with held(home, state) as place:
         earlier = state_of(home)
         if earlier is not None and (differences := earlier.differences(state)):
             if not overwrite:
                 raise ArtifactError(_changed(home, differences))
-            shutil.rmtree(work / "done", ignore_errors=True)
-        looks = earlier.looks if earlier else ()
-        _write(home, replace(state, looks=looks))
-        staging = work / _STAGING
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
-        yield Folder(home, work / "done", staging, state, looks)
+            shutil.rmtree(place.tasks, ignore_errors=True)
+        known = replace(state, looks=earlier.looks if earlier else ())
+        known.write(home)
+        yield replace(place, state=known)
 
 
-def state_of(path: Path | str) -> State | None:
-    """Return the state of a run's folder, None if no run has begun there.
+@contextmanager
+def held(path: Path | str, state: State) -> Iterator[Folder]:
+    """Lock a folder, and give it with an empty place for new files.
 
     Raises
     ------
-    ArtifactError
-        If the state cannot be read, or is of another schema.
+    ConfigError
+        If it cannot be written to.
+    ResourceError
+        If another process holds it.
     """
-    place = Path(path) / TASKS / _STATE
+    home = Path(path)
+    hidden = home / HIDDEN
     try:
-        found = json.loads(place.read_bytes())
-        if found["schema"] != SCHEMA:
-            raise ArtifactError(f"{place} has schema {found['schema']}, this version reads schema {SCHEMA}; run anew")
-        return State(**{**found, "opened": tuple(found["opened"]), "looks": tuple(found["looks"])})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{place} is damaged ({error}); remove the folder and run anew") from None
+        hidden.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write to '{home}': {error.strerror}") from None
+    with _locked(hidden / _LOCK, home):
+        place = Folder(home, state)
+        sweep(hidden)
+        shutil.rmtree(place.staging, ignore_errors=True)
+        place.staging.mkdir()
+        yield place
 
 
-def _write(home: Path, state: State) -> None:
-    text = json.dumps(asdict(state), indent=1, sort_keys=True, allow_nan=False)
-    write_atomic(home / TASKS / _STATE, text.encode())
+def _when(file: Path) -> tuple[int, str]:
+    """Order files so that the ones that say the run is finished come last."""
+    return _LAST.index(str(file)) + 1 if str(file) in _LAST else 0, str(file)
 
 
 def _refuse(home: Path, inputs: Iterable[str]) -> None:
     """Refuse a folder that a run may not write to."""
     if home.exists() and not home.is_dir():
         raise ConfigError(f"--out '{home}' is a file; name a folder")
-    if home.is_dir() and not (home / TASKS).is_dir() and any(home.iterdir()):
+    if home.is_dir() and state_of(home) is None and any(one.name != HIDDEN for one in home.iterdir()):
         raise ConfigError(f"--out '{home}' holds files that no run wrote; name a new or empty folder")
-    places = [(home / name).resolve() for name in (*_OUTPUTS, TASKS)]
+    places = [(home / name).resolve() for name in (*_OUTPUTS, HIDDEN)]
     for text in inputs:
         file = Path(text).resolve()
         if any(file == place or place in file.parents for place in places):
@@ -217,15 +158,6 @@ def _changed(home: Path, differences: list[str]) -> str:
     )
 
 
-def _flat(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the settings below `path`, one for each value, with dotted names."""
-    if isinstance(value, Mapping) and value:
-        for name, inside in value.items():
-            yield from _flat((*path, str(name)), inside)
-    else:
-        yield ".".join(path), json.dumps(value)
-
-
 @contextmanager
 def _locked(path: Path, home: Path) -> Iterator[None]:
     """Hold a lock that the system lets go of when the process ends, however it ends."""
@@ -239,9 +171,7 @@ def _locked(path: Path, home: Path) -> Iterator[None]:
             holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
             raise ResourceError(f"'{home}' is in use by {holder}; wait for it, or name another --out") from None
         except OSError as error:
-            raise ResourceError(
-                f"'{home}' cannot be locked ({error.strerror}); name a folder on another disk"
-            ) from None
+            raise ResourceError(f"'{home}' cannot be locked ({error.strerror}); name a folder elsewhere") from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
         yield

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 
 from ..config.analysis import Analysis, Task
 from ..config.combination import Combination
+from ..errors import BlindedError
 from ..method import target
 from ..region import Region
 
-__all__ = ["Overlap", "overlaps"]
+__all__ = ["Overlap", "overlaps", "refuse_sealed"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,20 @@ class Overlap:
     forbidden: bool = False
 
 
-def overlaps(analysis: Analysis) -> Iterator[Overlap]:
-    """Yield each use of a region by the analysis, with what its seals make of it."""
-    seals = {one.sample: one.seal.region for one in analysis.seals}
+def refuse_sealed(found: Iterable[Overlap]) -> None:
+    """Raise a BlindedError if a use needs rows that may be sealed."""
+    forbidden = [one for one in found if one.forbidden]
+    if forbidden:
+        first = forbidden[0]
+        raise BlindedError(
+            f"{first.use}: region '{first.region}' of sample '{first.sample}' {first.verdict} ({len(forbidden)} such "
+            "uses in all); leave the sealed rows out with '... & ~{SEALED}', or change the seal"
+        )
+
+
+def overlaps(analysis: Analysis, opened: Collection[str] = ()) -> Iterator[Overlap]:
+    """Yield each use of a region by the analysis, with what the seals of the samples not in `opened` make of it."""
+    seals = {one.sample: one.seal.region for one in analysis.seals if one.sample not in opened}
     closing = {(one.method, one.channel) for one in analysis.closures}
     for name, task in _tasks(analysis):
         training = getattr(task.method, "training", None)
@@ -78,9 +90,17 @@ def _uses(
 ) -> Iterator[Overlap]:
     for sample in events.samples:
         if sample not in seals or region.disjoint(seals[sample]):
-            outside = "none" if sample not in seals else f"none: outside '{seals[sample].name}'"
+            outside = "not sealed" if sample not in seals else f"is outside the sealed '{seals[sample].name}'"
             yield Overlap(use, region.name, sample, outside)
         elif needed:
-            yield Overlap(use, region.name, sample, f"may be in '{seals[sample].name}': forbidden", forbidden=True)
+            yield Overlap(
+                use,
+                region.name,
+                sample,
+                f"may hold rows of the sealed '{seals[sample].name}': forbidden",
+                forbidden=True,
+            )
         else:
-            yield Overlap(use, region.name, sample, f"may be in '{seals[sample].name}': not read")
+            yield Overlap(
+                use, region.name, sample, f"may hold rows of the sealed '{seals[sample].name}': they are left out"
+            )

@@ -42,10 +42,10 @@ class Samples:
     warnings: tuple[str, ...] = ()
 
 
-def read(analysis: Analysis, opened: Collection[str] = ()) -> Samples:
+def read(analysis: Analysis, opened: Collection[str] = (), *, lazy: bool | None = None) -> Samples:
     """Read or draw the samples of an analysis; the seals of the samples in `opened` are not applied.
 
-    All files are looked into before a row is read. A lazy analysis reads no row here.
+    All files are looked into before a row is read. A lazy analysis (`lazy` decides in its place) reads no row here.
 
     Raises
     ------
@@ -55,7 +55,8 @@ def read(analysis: Analysis, opened: Collection[str] = ()) -> Samples:
     seals = {one.sample: one.seal for one in analysis.seals if one.sample not in opened}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = _from_files(analysis, seals) if analysis.draw is None else Samples(_drawn(analysis, seals), {})
+        wait = analysis.configuration.lazy if lazy is None else lazy
+        found = Samples(_drawn(analysis, seals), {}) if analysis.draw else _from_files(analysis, seals, wait)
     return Samples(found.events, found.files, tuple(dict.fromkeys(str(one.message) for one in caught)))
 
 
@@ -66,7 +67,8 @@ def files_of(analysis: Analysis, name: str) -> list[str]:
 
 def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
     """Return the columns of a sample that the analysis reads, None for all of them."""
-    given = analysis.configuration.inputs[name].columns
+    inputs = analysis.configuration.inputs
+    given = inputs[name].columns if name in inputs else None
     found = set(given or ()).union(*(channel.columns for channel in analysis.channels))
     found = found.union(*(one.seal.reveal for one in analysis.seals if one.sample == name))
     for task in _tasks(analysis):
@@ -77,18 +79,11 @@ def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
     return sorted(found)
 
 
-def opened_files(analysis: Analysis, opened: Collection[str] = ()) -> dict[str, io.EventFiles]:
-    """Look into all files of an analysis and return them, no row read."""
-    used = _used(analysis)
-    seals = {one.sample: one.seal for one in analysis.seals if one.sample not in opened}
-    inputs = analysis.configuration.inputs
-    return {name: _files(analysis, name, given, seals.get(name)) for name, given in inputs.items() if name in used}
-
-
-def _from_files(analysis: Analysis, seals: Mapping[str, Seal]) -> Samples:
-    files = opened_files(analysis, {name for name in analysis.configuration.inputs if name not in seals})
+def _from_files(analysis: Analysis, seals: Mapping[str, Seal], lazy: bool) -> Samples:
+    used, inputs = _used(analysis), analysis.configuration.inputs
+    files = {name: _files(analysis, name, one, seals.get(name)) for name, one in inputs.items() if name in used}
     kept = {name: [record for part in one.provenance() for record in part["files"]] for name, one in files.items()}
-    if analysis.configuration.lazy:
+    if lazy:
         return Samples(files, kept)
     return Samples({name: _located(analysis, name, one.load) for name, one in files.items()}, kept)
 
@@ -135,7 +130,7 @@ def _admitted(analysis: Analysis, name: str, events: Events, seal: Seal | None) 
     try:
         return io.read(
             {**events.columns, _WEIGHT: events.weight},
-            [*events.columns, *analysis.configuration.derived],
+            needed_columns(analysis, name) or [*events.columns, *analysis.configuration.derived],
             sample=name,
             weight=_WEIGHT,
             seal=seal,

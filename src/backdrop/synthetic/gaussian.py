@@ -105,7 +105,8 @@ class GaussianPlane:
 
     def _mass(self, uniform: NDArray[np.float64]) -> NDArray[np.float64]:
         span = 1.0 - np.exp(-self.slope * (self.high - self.low))
-        return self.low - np.log1p(-span * uniform) / self.slope
+        mass: NDArray[np.float64] = self.low - np.log1p(-span * uniform) / self.slope
+        return mass
 
 
 def gaussian_abcd(

@@ -257,7 +257,9 @@ def closure(estimate: Estimate, observed: Events, *, channel: str, smooth: int |
     part = estimate.only(channel)
     where, predicted, covariance = part.channels[0], part.nominal, part.covariance()
     total, variance, counts = _fill(observed, where, predicted)
-    result = Closure(
+    if not (total.any() or variance.any() or predicted.any() or covariance.any()):
+        raise DataError(f"nothing to compare in channel '{channel}': no bin has a prediction or an observed row")
+    return Closure(
         channel=where,
         observed=total,
         observed_variance=variance,
@@ -267,9 +269,6 @@ def closure(estimate: Estimate, observed: Events, *, channel: str, smooth: int |
         shift=_shift(estimate, where, total - predicted, np.diag(covariance) + variance, smooth),
         counts=counts,
     )
-    if result.ndf == 0:
-        raise DataError(f"nothing to compare in channel '{channel}': no bin has a prediction or an observed row")
-    return result
 
 
 def _fill(observed: Events, channel: Channel, predicted: Array) -> tuple[Array, Array, Array | None]:

@@ -35,7 +35,7 @@ class Dependence:
     permutations
         How many permutations the p-values rest on; the smallest possible one is ``1 / (1 + permutations)``.
     rows
-        Number of rows.
+        Number of rows of positive weight.
     """
 
     pearson: float
@@ -52,15 +52,16 @@ def dependence(events: Events, x: str, y: str, *, permutations: int = 200, seed:
 
     ``dCor² = dCov²(x, y) / sqrt(dCov²(x, x) dCov²(y, y))`` with
     ``dCov²(x, y) = Σ_ij p_i p_j A_ij B_ij``, ``p = w / Σw`` and A, B the doubly centred matrices of ``|x_i - x_j|`` and
-    ``|y_i - y_j|``, in n log n steps. The p-values are ``(1 + permutations at least as dependent) / (1 + permutations)``
-    with y permuted over the rows; both are of independence, not of zero correlation. They are exact for equal weights.
-    Unequal weights move once with x and once with y, and the larger p-value counts: never too small if the weights
-    depend on one of the two alone; approximate if they depend on both.
+    ``|y_i - y_j|``, in n log n steps. The p-values are ``(1 + permutations as dependent) / (1 + permutations)`` with y
+    permuted over the rows; both are of independence, not of zero correlation. They are exact for equal weights. Unequal
+    weights move once with x and once with y, and the larger p-value counts: never too small if the weights depend on
+    one of the two alone; approximate if they depend on both.
 
     Parameters
     ----------
     events
-        Independent rows (one for each event) of one class: a mixture of two classes with different means is dependent, though each may not be.
+        Independent rows (one for each event) of one class: a mixture of classes with different means is dependent,
+        though each of them may not be.
     x, y
         Two flat columns.
     permutations
@@ -73,7 +74,7 @@ def dependence(events: Events, x: str, y: str, *, permutations: int = 200, seed:
     ConfigError
         If there is no permutation.
     DataError
-        If there are fewer than three rows, a weight is negative, or a column is constant or not finite.
+        If fewer than three rows have weight, a weight is negative, or a column is constant or not finite.
 
     References
     ----------
@@ -84,26 +85,24 @@ def dependence(events: Events, x: str, y: str, *, permutations: int = 200, seed:
     >>> x = np.random.default_rng(1).normal(size=1000)
     >>> found = dependence(Events.of({"x": x, "y": x**2}), "x", "y", permutations=99, seed=1)
     >>> round(found.distance, 2), round(found.distance_independent, 2), found.distance_p_value
-    (0.49, 0.05, 0.01)
+    (0.55, 0.05, 0.01)
     """
     if permutations < 1:
         raise ConfigError(f"permutations={permutations}: a p-value needs at least one")
     pair = _Pair.of(events, x, y)
     rng = stream(seed, "dependence")
-    orders = [rng.permutation(len(events)) for _ in range(permutations)]
-    # the weights move with x; unequal ones once more with y
-    nulls = [np.array([pair.measure(order, pair.weight) for order in orders])]
-    if (pair.weight != pair.weight[0]).any():
-        nulls.append(np.array([pair.measure(order, pair.weight[order]) for order in orders]))
-    pearson, distance = pair.measure(np.arange(len(events)), pair.weight)
+    unequal = bool((pair.weight != pair.weight[0]).any())
+    rows = len(pair.x)
+    nulls = np.stack([pair.permuted(rng.permutation(rows), unequal) for _ in range(permutations)], axis=1)
+    pearson, distance = pair.measure(np.arange(rows), pair.weight)
     return Dependence(
         pearson=pearson,
         pearson_p_value=max(_p_value(np.abs(null[:, 0]), abs(pearson)) for null in nulls),
         distance=distance,
         distance_p_value=max(_p_value(null[:, 1], distance) for null in nulls),
-        distance_independent=float(np.mean([null[:, 1] for null in nulls])),
+        distance_independent=float(nulls[:, :, 1].mean()),
         permutations=permutations,
-        rows=len(events),
+        rows=rows,
     )
 
 
@@ -122,19 +121,24 @@ class _Pair:
 
     @classmethod
     def of(cls, events: Events, x: str, y: str) -> _Pair:
-        if len(events) < 3:
-            raise DataError(f"the dependence of '{x}' and '{y}' in {len(events)} rows: at least three are needed")
         if negative := int((events.weight < 0.0).sum()):
             raise DataError(
                 f"{negative} of {len(events)} weights are negative: the distance correlation of signed weights means "
                 "nothing; measure it in simulation of one class, or in unsubtracted data"
             )
-        rows = events.sorted()
+        rows = events._take(np.flatnonzero(events.weight > 0.0)).sorted()
+        if len(rows) < 3:
+            raise DataError(f"the dependence of '{x}' and '{y}' in {len(rows)} rows: at least three are needed")
         values = [_scaled(rows, name) for name in (x, y)]
         order, place = (np.argsort(column, kind="stable") for column in values)
         rank = np.empty(len(rows), np.int64)
         rank[place] = np.arange(len(rows))
         return cls(values[0][order], rows.weight[order] / rows.weight.sum(), values[1][place], rank[order])
+
+    def permuted(self, order: NDArray[np.int64], unequal: bool) -> Array:
+        """Return the measures with y in another order: the weights move with x, and, if unequal, also with y."""
+        weights = [self.weight, self.weight[order]] if unequal else [self.weight]
+        return np.array([self.measure(order, weight) for weight in weights])
 
     def measure(self, order: NDArray[np.int64], weight: Array) -> tuple[float, float]:
         """Return Pearson and distance correlation with the y of the rows in another order, and these weights."""
@@ -164,8 +168,6 @@ def _scaled(events: Events, name: str) -> Array:
     """Return a column in units of its spread, around its mean, where sums of products keep their digits."""
     check_finite(events[name], name, "dependence")
     values = np.asarray(events[name], np.float64)
-    spread = float(values.std())
-    total = float(events.weight.sum())
-    if spread == 0.0 or total <= 0.0 or _variance(values - values.mean(), events.weight / total) <= 0.0:
-        raise DataError(f"column '{name}' is constant in the {len(events)} weighted rows: nothing can depend on it")
-    return np.asarray((values - values.mean()) / spread)
+    if np.ptp(values) == 0.0:
+        raise DataError(f"column '{name}' is constant in the {len(events)} rows: nothing can depend on it")
+    return np.asarray((values - values.mean()) / values.std())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from .. import __version__, blinding
+from .. import blinding
+from ..version import __version__
 from ..blinding import Look, Unblinding
 from ..config.analysis import Analysis, SealedSample
 from ..errors import ArtifactError, ConfigError, nearest
@@ -15,10 +16,12 @@ from ..provenance import Provenance, commit_of, now, versions
 from ..results import Results
 from ..tasks import Map, pool, progress, resumable, write_atomic
 from .collect import results
-from .execute import Outcome, execute
-from .folder import Folder, State, folder
+from .execution import Outcome, execute
+from .folder import Folder, folder
+from .overlaps import overlaps, refuse_sealed
 from .render import render
 from .samples import Samples, files_of, read
+from .state import State
 
 __all__ = ["Finished", "Request", "perform"]
 
@@ -73,18 +76,21 @@ def perform(analysis: Analysis, request: Request) -> Finished:
     started = now()
     opened = _opened(analysis, request)
     names = tuple(one.sample for one in opened)
-    state = State(analysis.name, analysis.fingerprint, analysis.settings, names, (), __version__)
+    log = (analysis.folder / blinding.FILE).resolve()
+    state = State(analysis.name, analysis.fingerprint, analysis.settings, names, __version__, str(log))
     inputs = [path for name in analysis.configuration.inputs for path in files_of(analysis, name)]
+    refuse_sealed(overlaps(analysis, names))
     with folder(request.out, state, overwrite=request.overwrite, inputs=inputs) as place:
         looks = _look(analysis, opened, request.unblind, place)
         samples = read(analysis, names)
         _refuse_changed(request, analysis, samples)
         with pool(request.jobs) as map:
             outcome = execute(analysis, samples.events, map=_kept(map, place), titled=progress)
-        found = results(analysis, outcome, samples, looks)
+        record = _provenance(analysis, request, samples, looks, started)
+        found = results(analysis, outcome, samples, looks, record)
         render(found, outcome.workspaces, place.staging)
         write_atomic(place.staging / "analysis.yaml", analysis.document.text.encode())
-        record = _provenance(analysis, request, samples, looks, started, place.staging)
+        record = replace(record, outputs=dict(_hashes(place.staging)))
         write_atomic(place.staging / "provenance.json", record.to_json())
         place.publish()
     return Finished(found, outcome, request.out / "report.html")
@@ -114,8 +120,8 @@ def _look(
     analysis: Analysis, opened: Sequence[SealedSample], reason: str | None, place: Folder
 ) -> tuple[Unblinding, ...]:
     """Log what is unblinded and return the log, which must hold what it held at this folder's last run."""
-    log = analysis.folder / blinding.FILE
-    blinding.verify(log, place.looks)
+    log = place.state.log
+    blinding.verify(log, place.state.looks)
     for one in opened:
         region = one.seal.region
         look = Look(analysis.name, analysis.fingerprint, one.sample, region.name, region.cut, reason or "")
@@ -138,7 +144,7 @@ def _refuse_changed(request: Request, analysis: Analysis, samples: Samples) -> N
 
 
 def _provenance(
-    analysis: Analysis, request: Request, samples: Samples, looks: Collection[Unblinding], started: str, staging: Path
+    analysis: Analysis, request: Request, samples: Samples, looks: Collection[Unblinding], started: str
 ) -> Provenance:
     return Provenance(
         name=analysis.name,
@@ -149,7 +155,6 @@ def _provenance(
         started=started,
         finished=now(),
         unblinding=tuple(asdict(entry) for entry in looks if entry.analysis == analysis.name),
-        outputs=dict(_hashes(staging)),
         commit=commit_of(analysis.folder),
         versions=versions(),
         command=request.command,
@@ -158,5 +163,5 @@ def _provenance(
 
 def _hashes(staging: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(staging.rglob("*")):
-        if file.is_file():
+        if file.is_file() and file.name != "provenance.json":
             yield file.relative_to(staging).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()

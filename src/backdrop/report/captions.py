@@ -1,0 +1,38 @@
+"""What to look for in each kind of figure."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
+
+CLOSURE = (
+    "Points within the band over the whole range, no slope in the ratio, and pulls scattered around zero, a third of "
+    "them beyond the inner band and without runs of one sign. Error bars are Poisson (Garwood) for counts, the band is "
+    "the total uncertainty of the prediction; arrows point to values off a panel."
+)
+OPEN = "Where the uncertainty grows, and whether its systematic part (hatched) outgrows the statistical one (grey)."
+SEALED = (
+    "The channel is sealed: the prediction stands alone. The lower panel shows how large its uncertainty is, and where "
+    "the systematic part (hatched) outgrows the statistical one (grey)."
+)
+COMPARED = (
+    "Whether the methods agree within their total uncertainties bin by bin. Methods that share events should differ by "
+    "less than the bars suggest; a common slope against the first one is a shape uncertainty."
+)
+SHIFTS = "Which systematic dominates where; shapes that are one-sided or jump from bin to bin hint at noise in it."
+COMPONENTS = (
+    "How many independent shapes the resampled fits have: one smooth component is a normalisation, many small ones are "
+    "statistical scatter. Shares are of the variance in units of each bin's Poisson variance."
+)
+REPLICAS = (
+    "A normal shape with its mean near zero: if it is not, resampled fits are biased; an outlier is a fit that failed."
+)
+CORRELATION = "Blocks of one colour are bins that move together; white bins off the diagonal are independent."
+LIMITS = "Whether the observed limit lies within the expected bands, and how the methods' sensitivities compare."
+NUISANCES = (
+    "Pulls within one or two units, bars not much shorter than one (the data constrain such a parameter), and which of "
+    "them move the signal strength."
+)
+POSTFIT = (
+    "Observed yields on the fitted sum within its band; a pattern in the ratio is a shape that no parameter covers."
+)
+POSTFIT_SEALED = "No data in this channel: only the expectation is drawn."
