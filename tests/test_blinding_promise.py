@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pickle
 from collections.abc import Callable, Mapping
@@ -125,10 +126,10 @@ def test_revealed_columns_are_read_inclusively_and_follow_selections() -> None:
     data = _data(_with(rows, 1), seal(_SEALED, reveal=("m",)))
     everything = np.sort(_with(rows, 1)["m"])
     assert np.array_equal(np.sort(data.inclusive("m")), everything)
-    low, high = Region("low m", "(m < 15) & ~(x > 0.8)"), Region("high m", "m >= 15")
-    with pytest.raises(BlindedError, match="column 'm' of the sealed region 'blind' .* ask before selecting"):
+    low = Region("low m", "(m < 15) & ~(x > 0.8)")
+    with pytest.raises(BlindedError, match=r"column 'm' of the sealed region 'blind' .* ask before selecting"):
         data.select(low).inclusive("m")
-    with pytest.raises(BlindedError, match="column 'w' .* is not revealed here"):
+    with pytest.raises(BlindedError, match=r"column 'w' .* is not revealed here"):
         data.inclusive("w")
     with pytest.raises(BlindedError):
         _data(_open()).inclusive("m")
@@ -147,8 +148,8 @@ _SENTINEL = 123456.789
 
 
 def _traces(value: float = _SENTINEL) -> list[bytes]:
-    kinds = [np.float64(value), np.float64(value).byteswap(), np.float32(value), np.float16(1.0) * 0 + np.int64(value)]
-    return [*(kind.tobytes() for kind in kinds), b"123456", str(value).encode()]
+    kinds = [np.float64(value), np.float64(value).byteswap(), np.float32(value), np.int64(value)]
+    return [*(kind.tobytes() for kind in kinds), str(int(value)).encode(), str(value).encode()]
 
 
 def _hiding(value: float) -> dict[str, Any]:
@@ -157,9 +158,10 @@ def _hiding(value: float) -> dict[str, Any]:
         "x": [0.0, 1.0, 0.5, math.nan, 0.1],
         "y": [2.0, value, 0.0, value, 0.0],
         "m": [1.0, value, 2.0, value, 3.0],
+        "w": [1.0, value, 1.0, math.nan, 1.0],
+        "event": [1, int(value), 2, int(value) + 1, 3],
     }
-    numbers = {"event": [1, int(value), 2, int(value) + 1, 3], "w": [1.0, value, 1.0, math.nan, 1.0]}
-    return {name: np.array(column) for name, column in {**table, **numbers}.items()} | {"lep_pt": lists}
+    return {name: np.array(column) for name, column in table.items()} | {"lep_pt": lists}
 
 
 def _failures(events: Events) -> list[str]:
@@ -236,14 +238,16 @@ def test_bisection_finds_nothing() -> None:
         except BlindedError as error:
             return str(error), events.is_sealed(region)
 
-    raised = []
-    for threshold in rng.uniform(0, 100, 200):
-        for cut in (f"m > {threshold!r}", f"(m > {threshold!r}) & (m < 60)", f"2 * m > {threshold!r}"):
+    for threshold in rng.uniform(0, 100, 200).tolist():
+        above = f"m > {threshold!r}"
+        for cut, refused in (
+            (above, threshold < 60),
+            (f"({above}) & (m < 60)", threshold < 60),
+            (f"2 * {above}", True),
+        ):
             found = [outcome(events, Region("probe", cut)) for events in sealed]
             assert found.count(found[0]) == len(found)
-            raised.append((cut.startswith("m >"), threshold < 60, bool(found[0][0])))
-    assert all(refused == below for simple, below, refused in raised if simple)
-    assert all(refused for simple, _, refused in raised if not simple) or len({r for _, _, r in raised}) == 2
+            assert bool(found[0][0]) == refused
 
 
 # ---- the whole chain -------------------------------------------------------------------------------------------------
@@ -273,21 +277,23 @@ def _flat(state: Any, path: str = "") -> dict[str, bytes | str]:
     return {path: state.tobytes() if isinstance(state, np.ndarray) else repr(state)}
 
 
-_EXPECTED = {keys: _everything(_open(), keys=keys) for keys in ((), ("event",))}
+@functools.cache
+def _expected(keys: tuple[str, ...]) -> dict[str, bytes | str]:
+    return _everything(_open(), keys=keys)
 
 
 @pytest.mark.parametrize("keys", [(), ("event",)])
 @settings(max_examples=25)
 @given(rows=_sealed_rows, seed=st.integers(0, 2**32))
 def test_nothing_depends_on_the_sealed_rows(keys: tuple[str, ...], rows: list[tuple[float, ...]], seed: int) -> None:
-    found = _everything(_with(rows, seed), keys=keys)
+    found, expected = _everything(_with(rows, seed), keys=keys), _expected(keys)
     assert len(found) > 20
-    assert [name for name in found if found[name] != _EXPECTED[keys][name]] == []
+    assert [name for name in expected if found[name] != expected[name]] == []
 
 
 def test_open_rows_do_matter() -> None:
     table = _open()
     table["m"][0] += 1e-9
     found = _everything(table)
-    assert found["identity"] != _EXPECTED[()]["identity"]
-    assert found["stored"] != _EXPECTED[()]["stored"]
+    assert found["identity"] != _expected(())["identity"]
+    assert found["stored"] != _expected(())["stored"]

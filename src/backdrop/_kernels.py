@@ -1,4 +1,8 @@
-"""Compiled loops of the core: hashes of event keys."""
+"""Compiled loops of the core: hashes of event keys.
+
+They are compiled (or read from the cache) when this module is loaded, so that a process that forks workers does it once
+for all of them. Arrays must be contiguous and writable.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ def _splitmix(x: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True)
+@numba.njit("uint64[::1](uint64[::1], uint64[::1])", cache=True)
 def mix(key: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Combine a key with one more integer column (splitmix64)."""
     out = np.empty_like(key)
@@ -35,7 +39,7 @@ def mix(key: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit("float64[::1](uint64[::1], uint64)", cache=True)
 def hash_uniform(key: NDArray[np.uint64], seed: np.uint64) -> NDArray[np.float64]:
     """Return a uniform number in [0, 1) from (seed, key), another one than `poisson_counts` inverts."""
     out = np.empty(key.size)
@@ -45,7 +49,7 @@ def hash_uniform(key: NDArray[np.uint64], seed: np.uint64) -> NDArray[np.float64
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit("uint8[:, ::1](uint64[::1], uint64[::1])", cache=True)
 def poisson_counts(key: NDArray[np.uint64], seeds: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """Return Poisson(1) counts, shape (seeds, n), by inversion of the uniform hash."""
     out = np.empty((seeds.size, key.size), np.uint8)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .version import __version__
 from .errors import ArtifactError
 from .estimate import Estimate
 from .tasks import write_atomic
+from .version import __version__
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -254,12 +254,17 @@ def pool(jobs: int = 1) -> Iterator[Map]:
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
+_LOADED_ONCE = ("backdrop._kernels", "backdrop.estimate", "hist")
+"""What most tasks need: loaded before the workers are forked, not by each of them."""
+
+
 def _start_workers_with_one_thread() -> None:
     """Start the process that workers are forked from: libraries read the limit once, when they are loaded."""
     from multiprocessing import forkserver
 
     before = {name: os.environ.get(name) for name in _THREADS}
     _one_thread()
+    forkserver.set_forkserver_preload(["__main__", *_LOADED_ONCE])
     try:
         forkserver.ensure_running()
     finally:

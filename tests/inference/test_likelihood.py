@@ -35,7 +35,10 @@ def test_the_value_is_that_of_pyhf(spec: dict[str, Any]) -> None:
     model = pyhf.Workspace(spec).model()
     data = pyhf.Workspace(spec).data(model)
     assert likelihood.names == tuple(model.config.par_names)
-    for parameters in _points(likelihood, 8, 1.0):
+    far = [likelihood.start.copy(), likelihood.start.copy()]
+    for side, point in zip((-2.0, 2.0), far, strict=True):
+        point[likelihood.normal.where] += side * likelihood.normal.error
+    for parameters in _points(likelihood, 8, 1.0) + far:
         expected = -float(model.logpdf(parameters, data)[0])
         assert likelihood(parameters) + likelihood.saturated == pytest.approx(expected, abs=1e-9)
 

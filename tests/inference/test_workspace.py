@@ -88,6 +88,15 @@ def test_the_variance_of_every_bin_is_exact_however_many_components_are_kept(kee
     assert len(fewer) < 8 or keep > 0.99
 
 
+def test_a_channel_of_many_events_leaves_the_components_of_one_of_few() -> None:
+    rng = np.random.default_rng(4)
+    nominal = np.array([100.0, 60.0, 1e6, 1e6])
+    rows = nominal * (1.0 + np.repeat(rng.normal(size=(60, 2)) * [0.2, 0.001], 2, axis=1))
+    background = Estimate(channels(2), nominal, nominal, {"data": rows}, {}, {"data": 1})
+    found, expected = _covariance(workspace({"multijet": background}, keep=0.7), ("multijet",)), background.covariance()
+    assert found[0, 1] == pytest.approx(expected[0, 1], rel=0.05)
+
+
 def test_equal_blocks_are_the_same_resamples_in_all_samples() -> None:
     first, second = estimate(1), estimate(2, level=30.0)
     spec = workspace({"a": first, "b": second}, keep=1.0)

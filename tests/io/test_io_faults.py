@@ -14,10 +14,11 @@ import pytest
 import uproot
 
 from backdrop import Region
-from backdrop.errors import BackdropError, CutError, DataError
-from backdrop.io import read, write
+from backdrop.errors import BackdropError, CutError, DataError, ResourceError
+from backdrop.io import read, reading, tables, write
 from backdrop.io.manifest import beside
-from tests.io.written import columns, to_file
+from backdrop.io.parquet import ParquetTable
+from tests.io.written import columns, same, to_file
 
 
 def test_missing_files_and_globs(tmp_path, monkeypatch):
@@ -312,3 +313,31 @@ def test_foreign_parquet_without_checksums_is_read(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": [1.0]}), path, write_page_checksum=False)
     assert read(path)["x"].tolist() == [1.0]
+
+
+def test_blocks_that_do_not_fit_are_halved(tmp_path, monkeypatch):
+    table = columns(8000)
+    path = to_file(tmp_path / "a", table, "parquet", block=8000)
+    asked = []
+
+    class Tight(ParquetTable):
+        """A file on a machine with room for few rows at a time."""
+
+        room = 3000
+
+        def blocks(self, names, rows, start=0):
+            asked.append((rows, start))
+            for number, block in enumerate(super().blocks(names, rows, start)):
+                if rows > self.room and (number or start):
+                    raise MemoryError
+                yield block
+
+    monkeypatch.setattr(tables, "open_table", Tight)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 1 << 17)
+    events = read(path, ["m"], lazy=True).select(Region("all", "m > 0")).load()
+    assert same(events["m"], table["m"])
+    assert [rows for rows, _ in asked] == sorted({rows for rows, _ in asked}, reverse=True)
+    assert len(asked) > 1
+    Tight.room = 0
+    with pytest.raises(ResourceError, match=r"a\.parquet: \d+ rows of 1 columns do not fit in memory"):
+        read(path, ["m"], lazy=True).select(Region("all", "m > 0")).load()

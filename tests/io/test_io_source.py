@@ -8,6 +8,8 @@ from dataclasses import replace
 import awkward as ak
 import hist
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -229,3 +231,27 @@ def test_provenance_names_the_files_and_their_entries(paths):
     assert [one["entries"] for one in first["files"]] == [700, 701, 702]
     assert all(len(one["sha256"]) == 64 and one["verified"] == "unverified" for one in first["files"])
     assert [one["bytes"] for one in second["files"]] == [paths["mc"][0].stat().st_size]
+
+
+def test_the_digest_of_open_rows_does_not_depend_on_blocks(tmp_path):
+    """Integers with a hole, lists with holes, text: a block without a hole has another form in memory."""
+    n = 200
+    table = pa.table(
+        {
+            "x": np.arange(n),
+            "hole": [None if i == 150 else i for i in range(n)],
+            "lists": [[1.5, None] if i == 120 else [float(i)] * (i % 3) for i in range(n)],
+            "flags": [None if i == 50 else bool(i % 2) for i in range(n)],
+            "name": ["abc"[: i % 4] for i in range(n)],
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = set()
+    for block in (1 << 8, 1 << 10, 1 << 25):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "BLOCK_BYTES", block)
+            patch.setattr(reading, "_FEWEST_ROWS", 1)
+            files = read(tmp_path / "a.parquet", seal=Region("SR", "x == 199"), lazy=True)
+            found.add(files.fingerprint)
+            assert files.load().fingerprint == read(table, seal=Region("SR", "x == 199")).fingerprint
+    assert len(found) == 1

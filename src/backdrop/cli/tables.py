@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -31,7 +32,7 @@ def yields(outcome: Outcome) -> Table:
             found = estimate.total(channel.name)
             seen = outcome.observed[method][channel.name]
             values = _aligned(found.value, found.total), _aligned(found.statistical, found.total)
-            observed = "sealed" if seen is None else _aligned(float(seen.sum()), found.total)
+            observed = "sealed" if seen is None else _aligned(float(np.atleast_2d(seen)[0].sum()), found.total)
             _add(table, method, channel.name, *values, _aligned(found.systematic, found.total), observed)
     return table
 

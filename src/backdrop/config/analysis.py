@@ -133,11 +133,14 @@ class Analysis:
         return self.configuration.model_dump(mode="json")
 
     @property
+    def decisive(self) -> dict[str, Any]:
+        """The settings that the numbers follow from: not title, notes and labels."""
+        return {name: value for name, value in self.settings.items() if name not in ("title", "notes", "label")}
+
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 of the settings that the numbers follow from (not of title, notes and labels)."""
-        presentation = {"title", "notes", "label"}
-        kept = {name: value for name, value in self.settings.items() if name not in presentation}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True, allow_nan=False).encode()).hexdigest()
+        """SHA-256 of the decisive settings."""
+        return hashlib.sha256(json.dumps(self.decisive, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
     def channel(self, name: str) -> Channel:
         """Return a channel by its name, which was checked when the analysis was built."""

@@ -74,6 +74,8 @@ class _Names:
         self.document, self.given = document, given
         self.regions = Regions.read(document, given.regions)
         self.scope = Scope(document, self.regions, {name: row.method for name, row in METHODS.items()})
+        if given.signal is not None and given.fit is None:
+            raise document.error(("signal",), "'signal' is used by the fit alone; give 'fit' as well", on_key=True)
         if bool(given.inputs) == (given.synthetic is not None):
             what = "either 'inputs' or 'synthetic', not both" if given.inputs else "'inputs' or 'synthetic'"
             raise document.error((), f"the configuration needs {what}")

@@ -12,7 +12,7 @@ from ..errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["bootstrap_counts", "event_keys"]
+__all__ = ["bootstrap_counts", "event_keys", "hash_uniform"]
 
 
 def event_keys(sample: str, *ids: NDArray[Any]) -> NDArray[np.uint64]:
@@ -41,4 +41,15 @@ def bootstrap_counts(key: NDArray[np.uint64], seeds: Sequence[int]) -> NDArray[n
     """Return Poisson(1) counts of shape (len(seeds), n), each a hash of (seed, key)."""
     from .._kernels import poisson_counts
 
-    return poisson_counts(key, np.array([int(seed) % 2**64 for seed in seeds], np.uint64))
+    return poisson_counts(_plain(key), np.array([int(seed) % 2**64 for seed in seeds], np.uint64))
+
+
+def hash_uniform(key: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
+    """Return numbers in [0, 1) of shape (n,), each a hash of (seed, key)."""
+    from .._kernels import hash_uniform
+
+    return hash_uniform(_plain(key), np.uint64(int(seed) % 2**64))
+
+
+def _plain(key: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return np.require(key, np.uint64, ["C", "W"])

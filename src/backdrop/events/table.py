@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import BlindedError, DataError, nearest
 from ..region import Region
 from .columns import Rows, as_column, buffers, check_finite, column, common_length, concatenate, kept
-from .keys import bootstrap_counts, event_keys
+from .keys import bootstrap_counts, event_keys, hash_uniform
 from .seal import Seal, Sealed, cleared
 
 if TYPE_CHECKING:
@@ -295,9 +295,7 @@ class Events:
 
     def uniform(self, seed: int) -> NDArray[np.float64]:
         """Return one uniform number in [0, 1) for each row, a hash of (seed, key): for folds and held-out splits."""
-        from .._kernels import hash_uniform
-
-        return hash_uniform(self.key, np.uint64(int(seed) % 2**64))
+        return hash_uniform(self.key, seed)
 
     def sorted(self) -> Events:
         """Return the rows in the order of their keys (ties by sample name; rows of one event keep their order)."""

@@ -85,7 +85,7 @@ CASES: Mapping[str, Case] = _table(
         phigamma.analyse,
         "h-phigamma",
         Veto((22,), least=1, eta_max=2.8),
-        chunk=10000,
+        chunk=15000,
         efficiency=0.0153,
     ),
     Case(
@@ -246,7 +246,7 @@ CASES: Mapping[str, Case] = _table(
     Case(
         "zee",
         "Z → ee with charge flips of known probability",
-        ("WeakSingleBoson:ffbar2gmZ = on", "PhaseSpace:mHatMin = 50", "23:onMode = off", "23:onIfAny = 11"),
+        ("WeakSingleBoson:ffbar2gmZ = on", "PhaseSpace:mHatMin = 40", "23:onMode = off", "23:onIfAny = 11"),
         zee.analyse,
         "zee",
         Veto((11,), least=2, eta_max=2.7, pt_min=17.0),

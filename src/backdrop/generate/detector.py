@@ -1,8 +1,8 @@
 """The detector: every parameter in one table, and the functions that apply them to particles.
 
 A parametric response in the spirit of the Delphes ATLAS card: no magnetic-field bending, no towers, no pile-up; the
-calorimeter resolution is applied to particles. Publications are named beside the parameters; "choice" marks numbers
-that are ours.
+calorimeter resolution is applied to particles. Publications are named beside the parameters they give; "choice" marks
+numbers that are ours, "choice, as in" those that only follow a publication in their size or shape.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ DELPHES = "Delphes 3 ATLAS card, arXiv:1307.6346"
 ATLAS = "ATLAS experiment, JINST 3 (2008) S08003"
 ELECTRONS = "ATLAS electrons and photons, arXiv:1908.00005"
 MUONS = "ATLAS muons, arXiv:1603.05598"
-BTAG = "ATLAS b-jet identification, arXiv:1907.05120"
+BTAG = "ATLAS flavour tagging, arXiv:2211.16345"
+CHARGE = "ATLAS electrons, arXiv:1902.04655"
 MISSING = "ATLAS missing transverse momentum, arXiv:1802.08168"
-IMPACT = "ATLAS impact parameters, ATL-PHYS-PUB-2015-018"
+IMPACT = "ATLAS early tracking, ATL-PHYS-PUB-2015-051"
 CHOICE = "choice"
+LIKE = "choice, as in "
 
 
 def _row(default: Any, unit: str, meaning: str, reference: str) -> Any:
@@ -54,56 +56,59 @@ class Detector:
     track_efficiency: tuple[tuple[float, float], tuple[float, float]] = _row(
         ((0.70, 0.95), (0.60, 0.85)), "", "charged particles below and above 1 GeV", DELPHES
     )
-    track_constant: tuple[float, float, float] = _row((0.01, 0.015, 0.025), "", "σ(pT)/pT, constant term", DELPHES)
+    track_constant: tuple[float, float, float] = _row((0.01, 0.015, 0.025), "", "σ(pT)/pT, constant term", LIKE + ATLAS)
     track_linear: tuple[float, float, float] = _row(
-        (2.5e-4, 4e-4, 6e-4), "1/GeV", "σ(pT)/pT, term in pT, added in quadrature", ATLAS
+        (2.5e-4, 4e-4, 6e-4), "1/GeV", "σ(pT)/pT, term in pT, added in quadrature", LIKE + ATLAS
     )
-    muon_constant: tuple[float, float, float] = _row((0.014, 0.017, 0.021), "", "the same for muons, constant", MUONS)
-    muon_linear: float = _row(2e-4, "1/GeV", "the same for muons, term in pT", MUONS)
-    track_angle: float = _row(3e-4, "rad", "σ(η), σ(φ) of tracks", ATLAS)
+    muon_constant: tuple[float, float, float] = _row(
+        (0.014, 0.017, 0.021), "", "the same for muons, constant", LIKE + MUONS
+    )
+    muon_linear: float = _row(2e-4, "1/GeV", "the same for muons, term in pT", LIKE + MUONS)
+    track_angle: float = _row(3e-4, "rad", "σ(η), σ(φ) of tracks", CHOICE)
+    calorimeter_pt: float = _row(0.1, "GeV", "smallest pT of a particle that leaves a deposit", CHOICE)
     calorimeter_eta: float = _row(4.9, "", "|η| up to which energy is measured", ATLAS)
     electromagnetic: tuple[float, float] = _row(
         (0.10, 0.007), "√GeV, 1", "σ(E)/E of electrons and photons: stochastic, constant", ATLAS
     )
-    hadronic: tuple[float, float] = _row((0.52, 0.03), "√GeV, 1", "σ(E)/E of hadrons: stochastic, constant", ATLAS)
+    hadronic: tuple[float, float] = _row((0.50, 0.03), "√GeV, 1", "σ(E)/E of hadrons: stochastic, constant", ATLAS)
     b_loss: tuple[float, float] = _row(
         (0.65, 0.19), "", "b quarks that lose energy to neutrinos and muons: probability, mean of −ln(kept)", CHOICE
     )
-    missing_noise: float = _row(6.0, "GeV", "soft-term noise of missing pT, each component", MISSING)
+    missing_noise: float = _row(6.0, "GeV", "soft-term noise of missing pT, each component", LIKE + MISSING)
     cone_noise: tuple[float, float] = _row((0.2, 0.85), "GeV", "electronic noise in topoetcone20: mean, width", CHOICE)
     photon_eta: float = _row(2.37, "", "|η| of photons", ELECTRONS)
     electron_eta: float = _row(2.47, "", "|η| of electrons; loose muons use the same", ELECTRONS)
     crack: tuple[float, float] = _row((1.37, 1.52), "", "|η| without electrons and photons", ELECTRONS)
     photon_efficiency: tuple[float, float] = _row((0.95, 0.85), "", "photons found", DELPHES)
-    electron_efficiency: float = _row(0.87, "", "electrons reconstructed and loosely identified", ELECTRONS)
+    electron_efficiency: float = _row(0.87, "", "electrons reconstructed and loosely identified", LIKE + ELECTRONS)
     muon_efficiency: float = _row(0.94, "", "muons reconstructed and loosely identified", CHOICE)
-    lepton_pt: float = _row(10.0, "GeV", "smallest pT of a loose lepton", ELECTRONS)
+    lepton_pt: float = _row(10.0, "GeV", "smallest pT of a loose lepton", CHOICE)
     lepton_isolation: float = _row(1.0, "", "largest ptvarcone30/pT of a loose lepton", CHOICE)
     lepton_d0: float = _row(15.0, "σ", "largest |d0|/σ of a loose lepton", CHOICE)
     d0_resolution: tuple[float, float] = _row(
-        (0.016, 0.14), "mm, mm GeV", "σ(d0): constant with the beam spot, term in 1/pT", IMPACT
+        (0.016, 0.14), "mm, mm GeV", "σ(d0): constant with the beam spot, term in 1/pT", LIKE + IMPACT
     )
     lifetimes: bool = _row(True, "", "whether flights before a decay enter d0; without them d0 is noise", CHOICE)
     tight_d0: tuple[float, float] = _row((5.0, 3.0), "σ", "largest |d0|/σ of a tight electron, muon", ELECTRONS)
     tight_track_isolation: float = _row(0.15, "", "largest ptvarcone30/pT of a tight lepton", ELECTRONS)
     tight_calo_isolation: float = _row(0.20, "", "largest topoetcone20/pT of a tight lepton", ELECTRONS)
-    isolation_track_pt: float = _row(0.5, "GeV", "smallest pT of a track in ptvarcone30", ELECTRONS)
+    isolation_track_pt: float = _row(0.5, "GeV", "smallest pT of a track in ptvarcone30", CHOICE)
     electron_prompt: tuple[float, float, float] = _row(
-        (0.90, 0.205, 15.0), "1, 1, GeV", "identification a − b exp(−pT/c) of prompt electrons", ELECTRONS
+        (0.90, 0.205, 15.0), "1, 1, GeV", "identification a − b exp(−pT/c) of prompt electrons", LIKE + ELECTRONS
     )
     electron_from_hadron: float = _row(0.62, "", "identification of electrons from b and c hadrons", CHOICE)
     electron_other: float = _row(0.25, "", "identification of converted photons and hadrons as electrons", CHOICE)
-    muon_prompt: float = _row(0.98, "", "identification of prompt muons", MUONS)
+    muon_prompt: float = _row(0.98, "", "identification of prompt muons", CHOICE)
     muon_from_hadron: float = _row(0.93, "", "identification of muons from hadrons", CHOICE)
     hadron_as_electron: float = _row(0.006, "", "probability that a charged hadron is a loose electron", CHOICE)
     jet_radius: float = _row(0.4, "", "anti-kt radius", "arXiv:0802.1189")
     flavour_radius: float = _row(0.3, "", "ΔR between a jet and the hadron or quark that gives its flavour", BTAG)
     flavour_pt: float = _row(5.0, "GeV", "smallest pT of that hadron or quark", BTAG)
     tag_leptons: tuple[float, float, float] = _row(
-        (0.77, 0.015, 0.015), "", "b-tag of b, c and light jets in the lepton samples", BTAG
+        (0.77, 0.015, 0.015), "", "b-tag of b, c and light jets in the lepton samples", LIKE + BTAG
     )
     tag_four_jets: tuple[float, float, float] = _row(
-        (0.85, 0.25, 0.02), "", "b-tag of b, c and light jets in the four-jet samples", BTAG
+        (0.85, 0.25, 0.02), "", "b-tag of b, c and light jets in the four-jet samples", LIKE + BTAG
     )
     pseudo_tag: tuple[float, float, float, float, float, float, float] = _row(
         (0.40, 0.06, 70.0, 60.0, 0.016, 0.12, 0.6),
@@ -115,16 +120,16 @@ class Detector:
         ((25.0, 0.0025), (60.0, 0.0045), (120.0, 0.0100), (250.0, 0.0300)),
         "GeV, 1",
         "charge flip σ(pT), linear between these points, constant beyond",
-        "ATLAS same-sign leptons, arXiv:1909.09226",
+        LIKE + CHARGE,
     )
     flip_eta: tuple[tuple[float, float], ...] = _row(
         ((0.6, 0.2), (1.1, 0.4), (1.52, 0.7), (2.0, 1.3), (2.47, 2.4)),
         "",
         "factor f(|η|) of the charge flip up to each edge, 1 on average over the edges",
-        "ATLAS same-sign leptons, arXiv:1909.09226",
+        LIKE + CHARGE,
     )
     flip_loss: float = _row(0.035, "", "mean of −ln(kept energy) of a flipped electron, exponential", CHOICE)
-    electron_cone: float = _row(0.1, "", "ΔR within which radiated photons are part of an electron (Z → ee)", ELECTRONS)
+    electron_cone: float = _row(0.1, "", "ΔR within which radiated photons are part of an electron (Z → ee)", CHOICE)
 
     def table(self) -> Iterator[tuple[str, Any, str, str, str]]:
         """Yield (name, value, unit, meaning, reference) of every parameter."""

@@ -114,7 +114,8 @@ def muons(particles: Final, detector: Detector, rng: np.random.Generator) -> Tra
 def deposits(record: Record, particles: Final, detector: Detector, rng: np.random.Generator) -> Array:
     """Return measured over true energy of each particle; 0 for muons, neutrinos and what leaves the calorimeter."""
     kind = np.abs(particles.id)
-    seen = (np.abs(particles.eta) < detector.calorimeter_eta) & ~np.isin(kind, (13, *NEUTRINOS))
+    seen = (np.abs(particles.eta) < detector.calorimeter_eta) & (particles.pt > detector.calorimeter_pt)
+    seen &= ~np.isin(kind, (13, *NEUTRINOS))
     factor = np.zeros(len(kind))
     electromagnetic = np.isin(kind[seen], (11, 22))
     factor[seen] = detector.energy_factor(record.e[particles.row[seen]], electromagnetic, rng)

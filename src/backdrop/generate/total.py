@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..version import __version__
 from ..tasks import Result
+from ..version import __version__
 from .cases import Case
 from .chunk import CPU, SIGMA, Chunk, columns_of
 from .output import Columns

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["analyse"]
 
 ELECTRON = 0.000511
-PT, WINDOW = 25.0, (60.0, 120.0)
+PT, WINDOW = 25.0, (50.0, 130.0)
 
 
 def analyse(record: Record, detector: Detector, rng: np.random.Generator) -> Columns:

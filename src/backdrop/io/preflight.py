@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -16,8 +15,7 @@ from .files import File, expand, identify, is_path, is_tree_table, refuse_copies
 from .manifest import manifest_of
 from .memory import MemoryTable, is_table
 from .reading import Reading
-from .remote import guarded
-from .tables import KEY, SAMPLE, WEIGHT, Stored, Table, open_table
+from .tables import KEY, SAMPLE, WEIGHT, Stored, Table, looked_into
 
 Source: TypeAlias = "File | MemoryTable"
 
@@ -111,13 +109,11 @@ def _survey(source: Source, columns: Sequence[str] | None, door: Door) -> Survey
     if source.format == "csv":
         known = {**{door.raw(key): "int64" for key in door.keys}, **(manifest.columns if manifest else {})}
         source = replace(source, types=tuple(known.items()))
-    with closing(open_table(source)) as table:
-        return guarded(source.path, partial(_looked_at, source, table, columns, door))
+    return looked_into(source, lambda table: _looked_at(source, table, columns, door))
 
 
 def _entries(file: File) -> int:
-    with closing(open_table(file)) as table:
-        return guarded(file.path, lambda: table.entries)
+    return looked_into(file, lambda table: table.entries)
 
 
 def _looked_at(source: Source, table: Table, columns: Sequence[str] | None, door: Door) -> Survey:

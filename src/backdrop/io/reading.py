@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,14 +15,15 @@ from ..errors import DataError
 from ..events import Sealed
 from ..region import Region
 from ..tasks import fingerprint
+from .columns import ColumnDigest
 from .door import Door, Place
-from .fields import Column, Field, is_awkward, join, settle
+from .fields import Column, Field, join, settle
 from .files import File, digest
 from .manifest import manifest_of
 from .memory import MemoryTable
-from .remote import filesystem, guarded
+from .remote import filesystem
 from .rows import Rows, rechunked
-from .tables import KEY, SAMPLE, WEIGHT, Stored, blocks_of, open_table
+from .tables import KEY, SAMPLE, WEIGHT, Stored, blocks_of, looked_into
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +33,7 @@ BLOCK_BYTES = 1 << 25
 
 _FEWEST_ROWS = 1024
 _OWN_BYTES = 18
+_OWN = ("weight", "sample", "key")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,8 +101,8 @@ class Reading:
         """Yield the open rows, chunk by chunk; chunk edges do not depend on sealed rows or on the file's blocks."""
         return rechunked(self.rows(wanted), self.chunk_size(wanted), self.empty(wanted))
 
-    def rows(self, wanted: Sequence[str], memory: int = BLOCK_BYTES) -> Iterator[Rows]:
-        """Yield the open rows as they come, in blocks of about `memory` bytes.
+    def rows(self, wanted: Sequence[str], size: int = 1) -> Iterator[Rows]:
+        """Yield the open rows as they come, in blocks of `size` times the usual memory.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Reading:
         """
         for position, where in enumerate(self.inputs):
             count = 0
-            for rows in self._admitted(position, wanted, memory):
+            for rows in self._admitted(position, wanted, size):
                 if not np.isfinite(rows.weight).all():
                     raise self._unusable_weights()
                 count += len(rows)
@@ -143,22 +143,22 @@ class Reading:
     def _seal_columns(self) -> frozenset[str]:
         return self.door.seal.region.columns if self.door.seal else frozenset()
 
-    def _admitted(self, position: int, wanted: Sequence[str], memory: int = BLOCK_BYTES) -> Iterator[Rows]:
+    def _admitted(self, position: int, wanted: Sequence[str], size: int = 1) -> Iterator[Rows]:
         codes, count = self._codes(position), 0
-        for block in self._blocks(position, wanted, memory):
+        for block in self._blocks(position, wanted, size):
             rows = self.door.admit(block, wanted, Place(position, count, self.kept, codes))
             count += len(rows)
             yield rows
 
     def _blocks(
-        self, position: int, wanted: Sequence[str], memory: int = BLOCK_BYTES, *, revealed: bool = False
+        self, position: int, wanted: Sequence[str], size: int = 1, *, revealed: bool = False
     ) -> Iterator[dict[str, Column]]:
         names = [*self.door.inputs(wanted, revealed=revealed), *self.kept] or [self.narrow]
         raw = {name: self.door.raw(name) for name in names}
         unique = list(dict.fromkeys(raw.values()))
-        size = self._rows_in(memory, names)
+        rows = self._rows_in(size * BLOCK_BYTES, names)
         source = self.inputs[position]
-        blocks = blocks_of(source, unique, size) if isinstance(source, File) else source.blocks(unique, size)
+        blocks = blocks_of(source, unique, rows) if isinstance(source, File) else source.blocks(unique, rows)
         for block in blocks:
             yield {name: block[old] for name, old in raw.items()}
 
@@ -195,39 +195,18 @@ class Reading:
 
     def _open_digest(self) -> str:
         names = sorted(self.names)
-        columns: dict[str, Callable[[Rows], Column]] = {name: lambda rows, n=name: rows.columns[n] for name in names}  # type: ignore[misc]
-        columns |= {"/weight": lambda rows: rows.weight, "/key": lambda rows: rows.key}
-        columns |= {"/sample": lambda rows: rows.sample}
-        digests = {name: (hashlib.sha256(), hashlib.sha256()) for name in columns}
+        digests = {name: ColumnDigest() for name in (*names, *_OWN)}
         for rows in self.rows(names):
-            for name, of in columns.items():
-                _update(digests[name], of(rows))
-        return fingerprint([(name, a.hexdigest(), b.hexdigest()) for name, (a, b) in digests.items()])
+            for name in names:
+                digests[name].update(rows.columns[name])
+            for name in _OWN:
+                digests[name].update(getattr(rows, name))
+        return fingerprint([(name, digest.text()) for name, digest in digests.items()])
 
     def provenance(self) -> dict[str, Any]:
         """Return paths, sizes, hashes and entry counts of the inputs, sealed rows included, and no open count."""
         files = [_provenance(one) if isinstance(one, File) else {"path": "memory"} for one in self.inputs]
         return {"samples": list(self.samples), "files": files}
-
-
-def _update(digests: Any, column: Column) -> None:
-    """Feed a column so that the result does not depend on where blocks end: values, and lengths of lists or texts."""
-    counts, values = digests
-    if is_awkward(column):
-        import awkward as ak
-
-        if column.ndim > 1:
-            counts.update(np.ascontiguousarray(ak.to_numpy(ak.num(column, axis=1)), np.int64).tobytes())
-            column = ak.flatten(column, axis=None)
-        missing = ak.is_none(column, axis=0)
-        counts.update(ak.to_numpy(missing).tobytes())
-        column = ak.to_numpy(ak.fill_none(column, 0))
-    elif column.dtype.kind == "U":
-        encoded = [text.encode() for text in column.tolist()]
-        counts.update(np.array([len(text) for text in encoded], np.int64).tobytes())
-        values.update(b"".join(encoded))
-        return
-    values.update(np.ascontiguousarray(column).tobytes())
 
 
 def _content(file: File) -> str:
@@ -239,8 +218,7 @@ def _content(file: File) -> str:
 
 def _provenance(file: File) -> dict[str, Any]:
     found: dict[str, Any] = {"path": str(file), "format": file.format}
-    with closing(open_table(file)) as table:
-        found["entries"] = guarded(file.path, lambda: table.entries)
+    found["entries"] = looked_into(file, lambda table: table.entries)
     if file.remote:
         return found | {"verified": "unverified"}
     manifest = manifest_of(file.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
@@ -45,6 +46,41 @@ def filesystem(path: str) -> tuple[Any, str]:
     return found
 
 
+class Unanswered(Exception):
+    """A server failed or kept silent; it may be asked again."""
+
+
+def once(path: str, action: Callable[[], T]) -> T:
+    """Return what `action` returns; for a URL with a deadline.
+
+    Raises
+    ------
+    Unanswered
+        If the server failed.
+    """
+    if not is_remote(path):
+        return action()
+    try:
+        return _in_time(action)
+    except (DataError, FileNotFoundError, MemoryError, Unanswered):
+        raise
+    except Exception as error:
+        raise Unanswered(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+
+
+def pause(path: str, failures: int, error: Unanswered) -> None:
+    """Wait before a failed server is asked again.
+
+    Raises
+    ------
+    DataError
+        If it was asked often enough.
+    """
+    if failures > len(DELAYS):
+        raise DataError(f"{path}: cannot be read in {failures} tries, the last one: {error}") from error
+    time.sleep(DELAYS[failures - 1])
+
+
 def patiently(path: str, action: Callable[[], T]) -> T:
     """Return what `action` returns; for a URL with a deadline, and again after a pause if the server fails.
 
@@ -53,19 +89,12 @@ def patiently(path: str, action: Callable[[], T]) -> T:
     DataError
         If the last try failed as well.
     """
-    if not is_remote(path):
-        return action()
-    for delay in (*DELAYS, None):
+    for failures in itertools.count(1):
         try:
-            return _in_time(action)
-        except (DataError, FileNotFoundError, MemoryError):
-            raise
-        except Exception as error:
-            if delay is None:
-                reason = f"{type(error).__name__}: {error}".rstrip(": ")
-                raise DataError(f"{path}: no answer in {len(DELAYS) + 1} tries, the last one: {reason}") from error
-            time.sleep(delay)
-    raise DataError(f"{path}: not tried")  # pragma: no cover
+            return once(path, action)
+        except Unanswered as error:
+            pause(path, failures, error)
+    raise AssertionError  # pragma: no cover
 
 
 def _in_time(action: Callable[[], T]) -> T:
@@ -88,17 +117,19 @@ def _in_time(action: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
-def guarded(path: str, action: Callable[[], T], what: str = "") -> T:
+def guarded(path: str, action: Callable[[], T], what: str = "", *, again: bool = True) -> T:
     """Run an action of a reading library; whatever it makes of damaged bytes becomes one error that names the file.
 
     Raises
     ------
     DataError
         If the file is gone, may not be read, or is damaged.
+    Unanswered
+        If a server failed and is not to be asked `again`.
     """
     try:
-        return patiently(path, action)
-    except (DataError, ResourceError, MemoryError):
+        return (patiently if again else once)(path, action)
+    except (DataError, ResourceError, MemoryError, Unanswered):
         raise
     except FileNotFoundError:
         raise DataError(f"'{path}' does not exist (any more)") from None

@@ -14,7 +14,7 @@ from ..events import Events, Sealed
 from ..region import Region
 from ..tasks import fingerprint
 from .fields import Field, cast, common
-from .reading import BLOCK_BYTES, Reading
+from .reading import Reading
 from .rows import Rows, joined
 
 if TYPE_CHECKING:
@@ -284,8 +284,8 @@ class EventFiles:
         for term in self.terms:
             names = term.columns(list(wanted))
             # What is kept as a whole need not be read in small pieces.
-            memory = BLOCK_BYTES if term.regions else _KEPT_BLOCKS * BLOCK_BYTES
-            for rows in term.reading.chunks(names) if chunked else term.reading.rows(names, memory):
+            size = 1 if term.regions else _KEPT_BLOCKS
+            for rows in term.reading.chunks(names) if chunked else term.reading.rows(names, size):
                 yield term.finish(rows, wanted, samples)
 
     def inclusive(self, name: str) -> NDArray[Any]:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..errors import DataError, ResourceError
 from ..region import Region
 from .fields import Column, Field
 from .files import File
-from .remote import guarded
+from .remote import Unanswered, guarded, pause
 
-__all__ = ["KEY", "SAMPLE", "WEIGHT", "Stored", "Table", "blocks_of", "open_table"]
+__all__ = ["KEY", "SAMPLE", "WEIGHT", "Stored", "Table", "blocks_of", "looked_into"]
+
+T = TypeVar("T")
 
 KEY, SAMPLE, WEIGHT = "backdrop_key", "backdrop_sample", "backdrop_weight"
 """The columns that keep key, sample number and weight in a file written here."""
 
 _FEWEST_ROWS = 1024
+_MOST_IDLE = 4
+
+_idle: dict[tuple[Any, ...], Table] = {}
 
 
 @dataclass(frozen=True)
@@ -85,20 +91,58 @@ class Table(Protocol):
 
 
 def open_table(file: File) -> Table:
-    """Open a file whose format is known.
+    """Open a file whose format is known."""
+    from .delimited import CsvTable
+    from .parquet import ParquetTable
+    from .root import RootTable
+
+    kinds: dict[str, type[Any]] = {"root": RootTable, "parquet": ParquetTable, "csv": CsvTable}
+    opened: Table = kinds[file.format](file)
+    return opened
+
+
+def looked_into(file: File, look: Callable[[Table], T]) -> T:
+    """Return what `look` finds in a file; each retry opens it afresh, since half-read tables stay broken.
 
     Raises
     ------
     DataError
         If it cannot be read.
     """
-    from .delimited import CsvTable
-    from .parquet import ParquetTable
-    from .root import RootTable
 
-    kinds: dict[str, type[Any]] = {"root": RootTable, "parquet": ParquetTable, "csv": CsvTable}
-    opened: Table = guarded(file.path, lambda: kinds[file.format](file))
-    return opened
+    def action() -> T:
+        with opened(file) as table:
+            return look(table)
+
+    return guarded(file.path, action)
+
+
+@contextmanager
+def opened(file: File) -> Iterator[Table]:
+    """Give a file's table, and keep it for the next time unless something went wrong.
+
+    Opening a tree of a thousand branches takes a second, often more than reading the few that are needed.
+    """
+    table = _idle.pop(_state(file), None) or open_table(file)
+    try:
+        yield table
+    except BaseException:
+        table.close()
+        raise
+    if file.remote:
+        table.close()
+    else:
+        _idle[_state(file)] = table
+    while len(_idle) > _MOST_IDLE:
+        _idle.pop(next(iter(_idle))).close()
+
+
+def _state(file: File) -> tuple[Any, ...]:
+    """Return what identifies an open file: of this process, and unchanged since."""
+    if file.remote:
+        return ()
+    found = os.stat(file.path.removeprefix("file://"))
+    return (os.getpid(), file, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def blocks_of(file: File, names: Sequence[str], rows: int) -> Iterator[dict[str, Column]]:
@@ -111,15 +155,21 @@ def blocks_of(file: File, names: Sequence[str], rows: int) -> Iterator[dict[str,
     ResourceError
         If even small blocks do not fit in memory.
     """
-    done = 0
+    done = failures = 0
     while True:
         try:
-            with closing(open_table(file)) as table:
+            with ExitStack() as stack:
+                table = guarded(file.path, lambda: stack.enter_context(opened(file)))
                 blocks = table.blocks(names, rows, done)
-                while (block := guarded(file.path, partial(next, blocks, None), _of(names))) is not None:
-                    done += len(next(iter(block.values())))
+                while (block := guarded(file.path, partial(next, blocks, None), _of(names), again=False)) is not None:
+                    done, failures = done + len(next(iter(block.values()))), 0
                     yield block
+                _check_end(file, table, done)
                 return
+        except Unanswered as error:
+            # A generator that failed is over: the next try opens the file again and goes on behind the last block.
+            failures += 1
+            pause(file.path, failures, error)
         except MemoryError as error:
             rows //= 2
             if rows < _FEWEST_ROWS:
@@ -127,6 +177,11 @@ def blocks_of(file: File, names: Sequence[str], rows: int) -> Iterator[dict[str,
                     f"{file}: {rows * 2} rows of {len(names)} columns do not fit in memory; name fewer columns, "
                     "or give the job more memory"
                 ) from error
+
+
+def _check_end(file: File, table: Table, rows: int) -> None:
+    if file.format != "csv" and rows != table.entries:
+        raise DataError(f"{file} ends before the last entry that it announces; it is damaged or truncated")
 
 
 def _of(names: Sequence[str]) -> str:

@@ -168,17 +168,21 @@ def _matrix_axes(axes: Axes, channels: tuple[Channel, ...], label: str) -> None:
     axes.locator_params(nbins=5)
     axes.set_xlabel(safe(label))
     axes.set_ylabel(safe(label))
-    edges = np.cumsum([0, *(channel.size for channel in channels)])
-    for low, high, channel in zip(edges[:-1], edges[1:], channels if len(channels) > 1 else (), strict=False):
-        axes.axhline(high, color=INK, linewidth=1.2)
-        axes.axvline(high, color=INK, linewidth=1.2)
-        axes.text((low + high) / 2, 1.012 * edges[-1], safe(channel.name), ha="center", va="bottom", fontsize=12)
+    if len(channels) == 1:
+        return
+    ends = np.cumsum([channel.size for channel in channels])
+    for end in ends[:-1]:
+        axes.axhline(end, color=INK, linewidth=1.2)
+        axes.axvline(end, color=INK, linewidth=1.2)
+    middle, names = ends - np.array([channel.size for channel in channels]) / 2, [safe(one.name) for one in channels]
+    axes.set_xticks(middle, names, rotation=25 if len("".join(names)) > 30 else 0, ha="center", fontsize=12)
+    axes.set_yticks(middle, names, fontsize=12)
 
 
 def _matrix_edges(channels: tuple[Channel, ...]) -> tuple[Array, str]:
     """Return the edges of the rows and their label: those of the axis where it is alone and its bins are alike."""
     if len(channels) > 1:
-        return np.arange(sum(channel.size for channel in channels) + 1.0), "Bin"
+        return np.arange(sum(channel.size for channel in channels) + 1.0), "Bins of the channels"
     bins = Bins.of(channels[0])
     steps = np.diff(bins.edges)
     if bins.unrolled or steps.max() > 4 * steps.min():

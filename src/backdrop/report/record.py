@@ -10,6 +10,7 @@ import numpy as np
 
 from ..estimate import Estimate
 from ..results import Results
+from ..version import __version__
 from .account import sealed_list
 from .markup import Cell, Html, code, element, section, table
 from .words import Verdict, number
@@ -132,6 +133,7 @@ def blinding(results: Results) -> Html:
     return section("blinding", "Blinding", *parts)
 
 
+_UNRECORDED = "The report was given estimates without a record of what was sealed or unblinded."
 _LOG = {
     "time": "Time (UTC)",
     "sample": "Sample",
@@ -153,8 +155,6 @@ def _revealed(one: Mapping[str, Any]) -> object:
 
 def provenance(results: Results) -> Html:
     """Return versions, seed, fingerprint and names of inputs; times, sizes and hashes are in provenance.json alone."""
-    from ..version import __version__
-
     versions = results.provenance.get("versions") or {"backdrop": __version__}
     facts: dict[str, Any] = {"Analysis": results.name, "Seed": "–" if results.seed is None else results.seed}
     if results.provenance.get("fingerprint"):
@@ -165,8 +165,10 @@ def provenance(results: Results) -> Html:
     if inputs:
         more = f" (first {_SHOWN} of {len(inputs)})" if len(inputs) > _SHOWN else ""
         parts.append(table(f"Input files{more}", ["Sample", "File"], inputs[:_SHOWN]))
-    text = "Times, sizes, hashes and the command are in provenance.json; this page depends on none of them."
-    return section("provenance", "Provenance", *parts, element("p", text, at={"class": "note"}))
+    if results.provenance:
+        text = "Times, sizes, hashes and the command are in provenance.json; this page depends on none of them."
+        parts.append(element("p", text, at={"class": "note"}))
+    return section("provenance", "Provenance", *parts)
 
 
 def _inputs(found: Any) -> list[tuple[str, str]]:

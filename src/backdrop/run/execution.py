@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..channel import Channel
 from ..config.analysis import Analysis, Fit, Process, Task
@@ -16,7 +18,7 @@ from ..inference import fit, workspace
 from ..method import target
 from ..region import Region
 from ..tasks import Map
-from ..validation import closure
+from ..validation import closure, weight_health
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,10 +73,11 @@ def execute(
     closures = _closures(analysis, estimates, inputs)
     estimates = {name: _with_closures(analysis, name, one, closures[name]) for name, one in estimates.items()}
     observed = {name: _observed(analysis, task, inputs) for name, task in analysis.tasks.items()}
+    warnings = tuple(text for name, task in analysis.tasks.items() for text in _warnings(name, task, inputs))
     if analysis.fit is None:
-        return Outcome(estimates, closures, observed)
+        return Outcome(estimates, closures, observed, warnings=warnings)
     spaces = {name: _workspace(analysis, analysis.fit, name, estimates[name], inputs) for name in analysis.fit.methods}
-    return Outcome(estimates, closures, observed, spaces, {name: fit(one) for name, one in spaces.items()})
+    return Outcome(estimates, closures, observed, spaces, {name: fit(one) for name, one in spaces.items()}, warnings)
 
 
 class _Inputs:
@@ -131,13 +134,29 @@ def _with_closures(analysis: Analysis, name: str, one: Estimate, closures: Mappi
     return one
 
 
+def _warnings(name: str, task: Task, inputs: _Inputs) -> Iterator[str]:
+    """Yield what is unhealthy about the weights that a method is trained on."""
+    training = getattr(task.method, "training", None)
+    columns = sorted(training.columns) if isinstance(training, Region) else None
+    rows = inputs.of(task.events).load(columns, training)
+    for text in weight_health(rows).warnings:
+        yield f"{name}, training: {text.removeprefix('all rows: ')}"
+
+
 def _observed(analysis: Analysis, task: Task, inputs: _Inputs) -> dict[str, NDArray[Any] | None]:
-    """Return the observed yields that each channel's background is compared with, None where they may be sealed."""
+    """Return the observed yields that each channel's background is compared with, None where they may be sealed.
+
+    Counts have the shape (bins,); weighted yields have it with their variances, (2, bins).
+    """
     found: dict[str, NDArray[Any] | None] = {}
     for channel in analysis.channels:
         rows = observe(inputs.of(task.events), channel, target(task.method))
-        found[channel.name] = None if rows is None else channel.fill(rows)[0]
+        found[channel.name] = None if rows is None else _yields(*channel.fill(rows))
     return found
+
+
+def _yields(values: NDArray[Any], variances: NDArray[Any]) -> NDArray[Any]:
+    return values if np.array_equal(values, variances) else np.stack([values, variances])
 
 
 def _workspace(analysis: Analysis, asked: Fit, name: str, found: Estimate, inputs: _Inputs) -> dict[str, Any]:

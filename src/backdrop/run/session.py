@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .. import blinding
-from ..version import __version__
 from ..blinding import Look, Unblinding
 from ..config.analysis import Analysis, SealedSample
 from ..errors import ArtifactError, ConfigError, nearest
 from ..provenance import Provenance, commit_of, now, versions
 from ..results import Results
 from ..tasks import Map, pool, progress, resumable, write_atomic
+from ..version import __version__
 from .collect import results
 from .execution import Outcome, execute
 from .folder import Folder, folder
@@ -77,7 +77,7 @@ def perform(analysis: Analysis, request: Request) -> Finished:
     opened = _opened(analysis, request)
     names = tuple(one.sample for one in opened)
     log = (analysis.folder / blinding.FILE).resolve()
-    state = State(analysis.name, analysis.fingerprint, analysis.settings, names, __version__, str(log))
+    state = State(analysis.name, analysis.fingerprint, analysis.decisive, names, __version__, str(log))
     inputs = [path for name in analysis.configuration.inputs for path in files_of(analysis, name)]
     refuse_sealed(overlaps(analysis, names))
     with folder(request.out, state, overwrite=request.overwrite, inputs=inputs) as place:

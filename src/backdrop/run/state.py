@@ -29,9 +29,9 @@ class State:
     name
         The analysis.
     fingerprint
-        SHA-256 of its settings.
+        SHA-256 of the settings that its numbers follow from.
     settings
-        The settings.
+        Those settings.
     opened
         The samples that were read unblinded.
     version

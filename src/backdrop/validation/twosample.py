@@ -158,8 +158,8 @@ def auc(source: Events, target: Events, columns: Sequence[str], *, folds: int = 
 
     The variance is twice the sum of the squared influences of the events (DeLong's for unit weights; rows of one event,
     or an event in both samples, count once). Twice, because two folds serve each other: what they have in common by
-    chance enters the area of both. That is what equal samples need; the error of a large difference is overestimated,
-    by at most ``sqrt(2)``.
+    chance enters the area of both. For equal samples the factor is 2 with a linear score and between 1 and 2 with this
+    one, and for very different samples 1: the error is never too small, and at most ``sqrt(2)`` too large.
 
     Parameters
     ----------

@@ -1,115 +1,30 @@
-"""The laws every method obeys, to be run on any method, of this package or of another.
-
-A `Case` is one example of a method with samples whose truth is known. `check(law, case)` raises `LawBroken` with the
-numbers that broke it. A test suite runs every law on every case::
-
-    @pytest.mark.parametrize("law", LAWS)
-    def test_law(law):
-        check(law, my_case())
-"""
+"""The laws, and what checks them."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import reduce
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import io
-from .channel import Channel
-from .errors import DataError
-from .estimate import Estimate, Setup, estimate, fitted
-from .events import Events, Sealed, Source
-from .events.columns import buffers
-from .method import FitsMembers, Method, OffersBins, OffersReplicas
-from .region import Region
-from .tasks import fingerprint, named_seed, pool, stream
+from .. import io
+from ..errors import DataError
+from ..estimate import Estimate, Setup, estimate, fitted
+from ..events.columns import buffers
+from ..method import FitsMembers, OffersBins, OffersReplicas
+from ..tasks import fingerprint, named_seed, pool, stream
+from .case import Case, Chunked, Table, join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LAWS", "Case", "LawBroken", "Table", "check"]
+__all__ = ["LAWS", "LawBroken", "check"]
 
 
 class LawBroken(AssertionError):
     """A method does not obey a law; the message says which one, and with what numbers."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns of one sample, as they would stand in a file, and the factor it enters the events with."""
-
-    sample: str
-    columns: Mapping[str, Any]
-    weight: NDArray[np.float64]
-    factor: float = 1.0
-
-
-@dataclass(frozen=True)
-class Case:
-    """One example of a method, with known truth.
-
-    Attributes
-    ----------
-    name
-        What the case is called in test output.
-    method
-        The settings.
-    channels
-        Where the background is estimated.
-    draw
-        Seed to the tables of an independent toy.
-    truth
-        Expected yield of each bin, flat over the channels.
-    sealed
-        The region sealed in the first table's sample.
-    features
-        Columns that the method reads in fit or predict besides those in cuts (NaN there is a DataError).
-    replicas
-        How many replicas the pulls need.
-    toys
-        How many toys the pull law runs; 0 for methods whose pulls belong in a long validation.
-    scale_tolerance
-        Relative tolerance of the scaling law: 0 means exact to rounding (weighting methods).
-    types
-        Type name to model type, for loading.
-    """
-
-    name: str
-    method: Method
-    channels: tuple[Channel, ...]
-    draw: Callable[[int], Sequence[Table]]
-    truth: NDArray[np.float64]
-    sealed: Region
-    types: Mapping[str, type]
-    features: tuple[str, ...] = ()
-    replicas: int = 50
-    toys: int = 200
-    scale_tolerance: float = 1e-12
-
-    def events(self, seed: int = 1) -> Events:
-        """Return one toy's events."""
-        return join(self.draw(seed))
-
-    def setup(self, seed: int = 1) -> Setup:
-        """Return one toy's setup."""
-        return Setup(self.method, self.events(seed))
-
-    def estimate(self, events: Source, *, replicas: int = 4, seed: int = 5) -> Estimate:
-        """Estimate on given events."""
-        return estimate(Setup(self.method, events), self.channels, replicas=replicas, seed=seed)
-
-
-def join(tables: Sequence[Table], seal: Region | None = None) -> Events:
-    """Return the tables as one set of events, the first one sealed."""
-    parts = [
-        table.factor * Events.of(table.columns, sample=table.sample, weight=table.weight, seal=None if i else seal)
-        for i, table in enumerate(tables)
-    ]
-    return reduce(lambda a, b: a + b, parts)
 
 
 def check(law: str, case: Case) -> None:
@@ -163,7 +78,7 @@ def chunks_do_not_matter(case: Case) -> None:
     events = case.events()
     whole = case.estimate(events)
     for size in (len(events) // 7 + 1, len(events) // 2 + 1):
-        if difference := _same(whole, case.estimate(_Chunked(events, size)), tolerance=1e-12):
+        if difference := _same(whole, case.estimate(Chunked(events, size)), tolerance=1e-12):
             _break(case, f"chunks of {size} rows move the estimate by {difference:.2g}")
 
 
@@ -179,7 +94,7 @@ def order_does_not_matter(case: Case) -> None:
         key=events.key[order],
     )
     wanted = case.estimate(events)
-    for source in (shuffled, _Chunked(shuffled, len(shuffled))):
+    for source in (shuffled, Chunked(shuffled, len(shuffled))):
         if difference := _same(wanted, case.estimate(source), tolerance=1e-12):
             _break(case, f"shuffling the events moves the estimate by {difference:.2g}")
 
@@ -384,22 +299,6 @@ def _refused(case: Case, what: str, run: Callable[..., object], words: Sequence[
     except Exception as error:
         raise LawBroken(f"{case.name}: {what}: {type(error).__name__} instead of DataError: {error}") from error
     _break(case, f"{what}: accepted in silence")
-
-
-@dataclass(frozen=True)
-class _Chunked:
-    """Events handed out in chunks, as a set of files would be."""
-
-    events: Events
-    size: int
-    sealed: tuple[Sealed, ...] = field(default=())
-
-    def load(self, columns: Sequence[str] | None = None, region: Region | None = None) -> Events:
-        return self.events.load(columns, region)
-
-    def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Events]:
-        for start in range(0, len(self.events), self.size):
-            yield self.events._take(np.arange(start, min(start + self.size, len(self.events))))
 
 
 LAWS: Mapping[str, Callable[[Case], None]] = {
