@@ -397,7 +397,7 @@ def test_a_closure_in_sealed_rows_is_refused_before_work_starts(own, capsys, com
         ("seed: 7", "seed: 7\nseeds: 8", 2, "plain.yaml:4:1: unknown key 'seeds', did you mean 'seed'?"),
         ("seed: 7", "seed: 010", 2, "plain.yaml:3:7: 010 reads as 10"),
         ("x1 > 1", "x1 > 1 && x2 > 1", 2, "plain.yaml:10:10: region 'tight'"),
-        ("(m > 120)", "(mm > 120)", 2, "did you mean 'm'"),
+        ("(m > 120)", "(mm > 120)", 3, "did you mean 'm'"),
         ("data.parquet", "dato.parquet", 3, "dato.parquet' does not exist"),
         ("reals_*", "mc_*", 3, "mc_*.parquet' matches no file"),
         ("weight: w", "weight: v", 3, "'v'"),

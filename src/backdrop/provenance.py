@@ -75,7 +75,7 @@ class Provenance:
 
     def to_json(self) -> bytes:
         """Return the content of provenance.json."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+        return json.dumps(asdict(self), indent=1, allow_nan=False).encode() + b"\n"
 
     @classmethod
     def read(cls, path: Path | str) -> Provenance | None:

@@ -33,6 +33,7 @@ _RUN = """
 
   backdrop run analysis.yaml --out results
   backdrop run analysis.yaml --out results --jobs 8      the same numbers, sooner
+  backdrop run analysis.yaml --out results --input data=other.root:events
   backdrop run analysis.yaml --out unblinded --unblind "approved on 3 May, all closures pass"
 
 A run that was stopped, however, is resumed by the same command. A folder of another configuration is refused, with what
@@ -78,6 +79,12 @@ Folder = Annotated[Path, typer.Argument(help="The folder of a finished run.", sh
 Out = Annotated[Path, typer.Option(help="Folder for everything that is written.", show_default=False)]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes. The numbers do not depend on it.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="In place of the configuration's seed.", show_default=False)]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", metavar="SAMPLE=FILES", help="Other files for a sample; may be repeated.", show_default=False
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run of another configuration in --out.")]
 
 
@@ -87,6 +94,16 @@ def _version(asked: bool) -> None:
 
         _console().print(f"backdrop {__version__}", highlight=False)
         raise typer.Exit
+
+
+def _inputs(given: list[str] | None) -> dict[str, str]:
+    """Return files by sample from SAMPLE=FILES texts."""
+    from ..errors import ConfigError
+
+    wrong = [one for one in given or () if "=" not in one]
+    if wrong:
+        raise ConfigError(f"--input {wrong[0]}: write SAMPLE=FILES, such as --input data=events.root:tree")
+    return dict(one.split("=", 1) for one in given or ())
 
 
 @app.callback()
@@ -113,6 +130,7 @@ def run(
         list[str] | None, typer.Option(help="Unblind this sealed region only; may be repeated.", show_default=False)
     ] = None,
     overwrite: Overwrite = False,
+    inputs: Inputs = None,
     executor: Annotated[Executor, typer.Option(help="Where tasks run.")] = Executor.local,
 ) -> None:
     """Estimate, compare, fit and report what a configuration asks for."""
@@ -120,7 +138,7 @@ def run(
     from ..run import Request
 
     request = Request(out, jobs, unblind, tuple(unblind_region or ()), overwrite, ("backdrop", *sys.argv[1:]))
-    _perform(load(configuration, seed=seed), request)
+    _perform(load(configuration, seed=seed, inputs=_inputs(inputs)), request)
 
 
 @app.command()
@@ -158,14 +176,14 @@ def demo(
 
 
 @app.command(epilog=_CHECK)
-def check(configuration: Configuration) -> None:
+def check(configuration: Configuration, inputs: Inputs = None) -> None:
     """Check a configuration and its inputs, and which regions are sealed, without reading a row."""
     from ..config import load
     from ..run.overlaps import overlaps, refuse_sealed
     from ..run.samples import read
     from . import tables
 
-    analysis = load(configuration)
+    analysis = load(configuration, inputs=_inputs(inputs))
     samples = read(analysis, lazy=True)
     found = list(overlaps(analysis))
     console = _console()

@@ -44,10 +44,11 @@ class SealedSample:
 
 @dataclass(frozen=True)
 class Task:
-    """A method and the samples it sees."""
+    """A method, the samples it sees and the channels it is asked for."""
 
     method: Method
     events: Combination
+    channels: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from backdrop.channel import Channel, overlapping
-from backdrop.errors import BackdropError, nearest
+from backdrop.errors import BackdropError, ConfigError, nearest
 from backdrop.events import Seal
 from backdrop.methods import METHODS
 from backdrop.synthetic import SAMPLES
@@ -25,8 +26,11 @@ __all__ = ["build", "load"]
 T = TypeVar("T")
 
 
-def load(path: FilePath | str, *, seed: int | None = None) -> Analysis:
-    """Read a YAML configuration and build its analysis; `seed` replaces the configuration's.
+def load(path: FilePath | str, *, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> Analysis:
+    """Read a YAML configuration and build its analysis.
+
+    `seed` replaces the configuration's, and `inputs` the files of the samples it names (relative to where the program
+    runs).
 
     Raises
     ------
@@ -34,8 +38,20 @@ def load(path: FilePath | str, *, seed: int | None = None) -> Analysis:
         If anything in it is wrong: the message names line and column and the nearest right name.
     """
     document = strict_yaml.read(path)
-    given = configuration(document)
-    return build(document, given if seed is None else given.model_copy(update={"seed": seed}), FilePath(path).parent)
+    given, folder = configuration(document), FilePath(path).parent
+    changes: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if inputs:
+        changes["inputs"] = {**given.inputs, **{name: _input(given, name, one, folder) for name, one in inputs.items()}}
+    return build(document, given.model_copy(update=changes), folder)
+
+
+def _input(given: model.Configuration, name: str, files: str, folder: FilePath) -> model.Input:
+    """Return the input of a sample with other files, their path made relative to the configuration's folder."""
+    if name not in given.inputs:
+        have = ", ".join(given.inputs) or "none"
+        raise ConfigError(f"--input {name}={files}: no input '{name}'{nearest(name, given.inputs)}; inputs: {have}")
+    place = files if "://" in files else os.path.relpath(files, folder)
+    return given.inputs[name].model_copy(update={"files": [place]})
 
 
 def build(document: Document, given: model.Configuration, folder: FilePath) -> Analysis:
@@ -48,7 +64,7 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
     """
     names = _Names(document, given)
     channels = tuple(_channel(names, name, one) for name, one in given.channels.items())
-    tasks = {name: _task(names, name, method) for name, method in given.methods.items()}
+    tasks = {name: _task(names, name, method, channels) for name, method in given.methods.items()}
     return Analysis(
         configuration=given,
         document=document,
@@ -92,6 +108,20 @@ class _Names:
         if names is None:
             return tuple(self.given.methods)
         return tuple(self.known((*path, i), name, self.given.methods, "method") for i, name in enumerate(names))
+
+    def methods_in(self, path: Path, names: list[str] | None, channels: Sequence[str]) -> tuple[str, ...]:
+        """Return the named methods, which must have the channels, or all that have them."""
+        found = []
+        for i, name in enumerate(self.methods(path, names)):
+            own = self.given.methods[name].channels
+            lacking = [channel for channel in channels if own is not None and channel not in own]
+            if lacking and names is not None:
+                text = f"method '{name}' has no channel '{lacking[0]}'; its channels: {', '.join(own or ())}"
+                raise self.document.error((*path, i), text)
+            found += [] if lacking else [name]
+        if not found:
+            raise self.document.error(path[:-1], f"no method has the channels {', '.join(channels)}")
+        return tuple(found)
 
     def events(self, path: Path, text: str) -> Combination:
         found = self.at(path, lambda: Combination.read(text))
@@ -142,11 +172,13 @@ def _channel(names: _Names, name: str, given: model.Channel) -> Channel:
     return names.at(path, lambda: Channel(name, region, axes))
 
 
-def _task(names: _Names, name: str, given: model.Method) -> Task:
+def _task(names: _Names, name: str, given: model.Method, channels: Sequence[Channel]) -> Task:
     path: Path = ("methods", name)
     kind = METHODS[names.known((*path, "type"), given.type, METHODS, "method")].method
     method = settings.build(kind, given.settings, names.scope, (*path, "settings"))
-    return Task(method, names.events((*path, "events"), given.events))
+    own = [names.channel((*path, "channels", i), one) for i, one in enumerate(given.channels or names.given.channels)]
+    chosen = tuple(channel for channel in channels if channel.name in own)
+    return Task(method, names.events((*path, "events"), given.events), chosen)
 
 
 def _variations(
@@ -177,7 +209,8 @@ def _changes(one: model.Shift) -> bool:
 
 def _shifted(names: _Names, nominal: Task, shift: model.Shift, path: Path) -> Task:
     method = settings.changed(nominal.method, shift.settings, names.scope, (*path, "settings"))
-    return Task(method, nominal.events if shift.events is None else names.events((*path, "events"), shift.events))
+    events = nominal.events if shift.events is None else names.events((*path, "events"), shift.events)
+    return Task(method, events, nominal.channels)
 
 
 def _closures(names: _Names) -> tuple[Closure, ...]:
@@ -185,7 +218,7 @@ def _closures(names: _Names) -> tuple[Closure, ...]:
     for i, one in enumerate(names.given.closures):
         path: Path = ("closures", i)
         channel = names.channel((*path, "channel"), one.channel)
-        for method in names.methods((*path, "methods"), one.methods):
+        for method in names.methods_in((*path, "methods"), one.methods, [channel]):
             if (channel, method) in found:
                 raise names.document.error(path, f"the closure of '{method}' in '{channel}' is asked for twice")
             found[channel, method] = Closure(channel, method, one.as_variation, one.smooth)
@@ -201,7 +234,7 @@ def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
     return Fit(
         data=names.sample(("fit", "data"), given.data),
         channels=tuple(chosen),
-        methods=names.methods(("fit", "methods"), given.methods),
+        methods=names.methods_in(("fit", "methods"), given.methods, chosen),
         backgrounds={name: _process(names, name, one) for name, one in given.backgrounds.items()},
         signal=None if signal is None else names.events(("signal",), signal),
         empty=given.empty,

@@ -101,6 +101,7 @@ class Method(_Closed):
     events: Text = Field(description="Samples with signs and factors, such as 'data - 1.0 * prompt'.")
     settings: dict[Text, Any] = Field({}, description="The method's own settings; 'backdrop methods NAME' lists them.")
     variations: dict[Name, Variation] = Field({}, description="Systematics by name.")
+    channels: list[Name] | None = Field(None, min_length=1, description="Its channels; without it all of them.")
 
 
 class Axis(_Closed):

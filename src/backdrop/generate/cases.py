@@ -159,7 +159,7 @@ CASES: Mapping[str, Case] = _table(
         partial(leptons.analyse, sample=0),
         "leptons",
         chunk=3000,
-        efficiency=0.36,
+        efficiency=0.41,
         row_bytes=110,
     ),
     Case(
@@ -185,7 +185,7 @@ CASES: Mapping[str, Case] = _table(
         partial(leptons.analyse, sample=1),
         "leptons",
         chunk=5000,
-        efficiency=0.42,
+        efficiency=0.43,
     ),
     Case(
         "heavy-flavour",
@@ -215,7 +215,7 @@ CASES: Mapping[str, Case] = _table(
         "hh-4b",
         partons=True,
         chunk=12000,
-        efficiency=0.026,
+        efficiency=0.027,
         row_bytes=180,
     ),
     Case(
@@ -252,7 +252,7 @@ CASES: Mapping[str, Case] = _table(
         Veto((11,), least=2, eta_max=2.7, pt_min=17.0),
         partons=True,
         chunk=20000,
-        efficiency=0.46,
+        efficiency=0.48,
         row_bytes=65,
     ),
 )

@@ -72,7 +72,7 @@ def execute(
     estimates = {name: _estimate(analysis, name, inputs, titled(map, f"{name}: fits")) for name in analysis.tasks}
     closures = _closures(analysis, estimates, inputs)
     estimates = {name: _with_closures(analysis, name, one, closures[name]) for name, one in estimates.items()}
-    observed = {name: _observed(analysis, task, inputs) for name, task in analysis.tasks.items()}
+    observed = {name: _observed(task, inputs) for name, task in analysis.tasks.items()}
     warnings = tuple(text for name, task in analysis.tasks.items() for text in _warnings(name, task, inputs))
     if analysis.fit is None:
         return Outcome(estimates, closures, observed, warnings=warnings)
@@ -108,7 +108,7 @@ def _estimate(analysis: Analysis, name: str, inputs: _Inputs, map: Map) -> Estim
     given = analysis.configuration
     return estimate(
         setup(analysis.tasks[name]),
-        analysis.channels,
+        analysis.tasks[name].channels,
         replicas=given.replicas,
         variations=variations,
         seed=given.seed,
@@ -143,13 +143,13 @@ def _warnings(name: str, task: Task, inputs: _Inputs) -> Iterator[str]:
         yield f"{name}, training: {text.removeprefix('all rows: ')}"
 
 
-def _observed(analysis: Analysis, task: Task, inputs: _Inputs) -> dict[str, NDArray[Any] | None]:
+def _observed(task: Task, inputs: _Inputs) -> dict[str, NDArray[Any] | None]:
     """Return the observed yields that each channel's background is compared with, None where they may be sealed.
 
     Counts have the shape (bins,); weighted yields have it with their variances, (2, bins).
     """
     found: dict[str, NDArray[Any] | None] = {}
-    for channel in analysis.channels:
+    for channel in task.channels:
         rows = observe(inputs.of(task.events), channel, target(task.method))
         found[channel.name] = None if rows is None else _yields(*channel.fill(rows))
     return found

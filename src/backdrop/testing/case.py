@@ -104,8 +104,10 @@ class Chunked:
     sealed: tuple[Sealed, ...] = field(default=())
 
     def load(self, columns: Sequence[str] | None = None, region: Region | None = None) -> Events:
+        """Return the events, or those of `region`."""
         return self.events.load(columns, region)
 
     def chunks(self, columns: Sequence[str] | None = None) -> Iterator[Events]:
+        """Yield `size` rows at a time."""
         for start in range(0, len(self.events), self.size):
             yield self.events._take(np.arange(start, min(start + self.size, len(self.events))))

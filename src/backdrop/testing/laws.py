@@ -14,6 +14,7 @@ from ..errors import DataError
 from ..estimate import Estimate, Setup, estimate, fitted
 from ..events.columns import buffers
 from ..method import FitsMembers, OffersBins, OffersReplicas
+from ..region import Region
 from ..tasks import fingerprint, named_seed, pool, stream
 from .case import Case, Chunked, Table, join
 
