@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .version import __version__
 from .errors import ArtifactError
+from .version import __version__
 
 __all__ = ["Provenance", "commit_of", "now", "versions"]
 

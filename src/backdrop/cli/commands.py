@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from ..config import Analysis
+    from ..run import Request
 
 __all__ = ["app"]
 
@@ -246,13 +250,10 @@ def schema() -> None:
     print(json.dumps(Model.model_json_schema(), indent=1))
 
 
-def _perform(analysis: object, request: object) -> None:
-    from ..config import Analysis
-    from ..run import Request, perform
+def _perform(analysis: Analysis, request: Request) -> None:
+    from ..run import perform
     from . import tables
 
-    if not (isinstance(analysis, Analysis) and isinstance(request, Request)):
-        raise TypeError
     done = perform(analysis, request)
     console = _console()
     console.print(tables.yields(done.outcome))

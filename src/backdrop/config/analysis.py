@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backdrop.channel import Channel
-from backdrop.events import Events, Seal
-from backdrop.method import Method
-from backdrop.region import Region
-
+from ..channel import Channel
+from ..events import Events, Seal
+from ..method import Method
+from ..region import Region
 from . import model
 from .combination import Combination
 from .document import Document

@@ -7,12 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-from backdrop.channel import Channel, overlapping
-from backdrop.errors import BackdropError, ConfigError, nearest
-from backdrop.events import Seal
-from backdrop.methods import METHODS
-from backdrop.synthetic import SAMPLES
-
+from ..channel import Channel, overlapping
+from ..errors import BackdropError, ConfigError, nearest
+from ..events import Seal
+from ..methods import METHODS
+from ..synthetic import SAMPLES
 from . import model, settings, strict_yaml
 from .analysis import Analysis, Closure, Draw, Fit, Process, SealedSample, Task
 from .combination import Combination

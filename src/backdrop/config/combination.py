@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from backdrop.errors import ConfigError, nearest
+from ..errors import ConfigError, nearest
 
 __all__ = ["Combination"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from backdrop.errors import BackdropError, ConfigError
+from ..errors import BackdropError, ConfigError
 
 __all__ = ["Document", "Entry", "Mark", "Node", "Path", "shown"]
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backdrop.errors import BackdropError, nearest
-from backdrop.region import Region
-
+from ..errors import BackdropError, nearest
+from ..region import Region
 from .document import Document, Path
 
 __all__ = ["Regions"]

@@ -15,11 +15,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import ValidationError
 
-from backdrop.channel import Channel
-from backdrop.errors import BackdropError, ConfigError, nearest
-from backdrop.method import Method
-from backdrop.region import Region
-
+from ..channel import Channel
+from ..errors import BackdropError, ConfigError, nearest
+from ..method import Method
+from ..region import Region
 from . import model
 from .document import Document, Path
 from .regions import Regions

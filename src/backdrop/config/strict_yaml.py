@@ -15,13 +15,12 @@ from typing import Any
 
 import yaml
 
-from backdrop.errors import ConfigError
-
+from ..errors import ConfigError
 from .document import Document, Entry, Mark, Node, shown
 
 __all__ = ["parse", "read"]
 
-_BYTES, _DEPTH, _ALIASES, _VALUES = 1_000_000, 50, 100, 50_000
+_BYTES, _DEPTH, _ALIASES, _VALUES = 1_000_000, 50, 100, 20_000
 _DIGITS = 20
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from backdrop.errors import ConfigError, nearest
-
+from ..errors import ConfigError, nearest
 from .document import Document, Path
 from .model import NAME, SAMPLE, Configuration
 

@@ -13,9 +13,10 @@ from ..errors import BlindedError, DataError, ResourceError, nearest
 from ..events import Events, Sealed
 from ..region import Region
 from ..tasks import fingerprint
-from .fields import Field, cast, common
+from .fields import Field, common
 from .reading import Reading
 from .rows import Rows, joined
+from .terms import Term, in_memory, refuse_equal_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,99 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["EventFiles"]
 
 _KEPT_BLOCKS = 8
-
-
-class _Revealed(Mapping[str, "NDArray[Any]"]):
-    """Columns that a seal reveals, read from the files when they are asked for."""
-
-    def __init__(self, reading: Reading, regions: tuple[Region, ...], sample: str) -> None:
-        self._of = (reading, regions, sample)
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        reading, regions, sample = self._of
-        if name not in set(self):
-            raise KeyError(name)
-        return reading.revealed([name], regions, sample)[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in set(self)
-
-    def __iter__(self) -> Iterator[str]:
-        seal = self._of[0].door.seal
-        return iter(seal.reveal if seal else ())
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def whole(self) -> dict[str, NDArray[Any]]:
-        """Return all revealed columns, read at once."""
-        reading, regions, sample = self._of
-        return reading.revealed(list(self), regions, sample) if len(self) else {}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Revealed) and self._of == other._of
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-@dataclass(frozen=True)
-class _Term:
-    """A multiple of what one reading gives: of one of its samples or of all, under their names or another."""
-
-    reading: Reading
-    factor: float = 1.0
-    regions: tuple[Region, ...] = ()
-    sample: str | None = None
-    label: str | None = None
-
-    @property
-    def samples(self) -> tuple[str, ...]:
-        if self.label is not None:
-            return (self.label,)
-        return self.reading.samples if self.sample is None else (self.sample,)
-
-    @property
-    def sealed(self) -> tuple[Sealed, ...]:
-        found = [one for one in self.reading.sealed if self.sample in (None, one.sample)]
-        return tuple(
-            replace(one, revealed=self._revealed(one), cleared=one.cleared or bool(self.regions)) for one in found
-        )
-
-    def _revealed(self, one: Sealed) -> _Revealed | None:
-        seal = self.reading.door.seal
-        if seal is None or one.region != seal.region:
-            return None
-        known = set(seal.reveal)
-        if any(not region.columns <= known for region in self.regions):
-            return None
-        return _Revealed(self.reading, self.regions, one.sample)
-
-    def empty(self) -> Events:
-        """Return no events, of the right columns and seals: what is decided from cuts alone is decided on them."""
-        rows = self.reading.empty(self.reading.names)
-        sealed = tuple(replace(one, revealed=None) for one in self.sealed)
-        return Events(rows.columns, rows.weight, rows.sample, self.samples, rows.key, sealed)
-
-    def columns(self, wanted: Sequence[str]) -> list[str]:
-        """Return the columns to be read for `wanted` ones and the regions."""
-        return sorted(set(wanted).union(*(region.columns for region in self.regions)))
-
-    def finish(self, rows: Rows, wanted: Mapping[str, Field], samples: Sequence[str]) -> Rows:
-        """Return the term's own rows of a block, with the sample numbers and the column types of the whole."""
-        if self.sample is not None:
-            rows = rows.where(rows.sample == self.reading.samples.index(self.sample))
-        for region in self.regions:
-            rows = rows.where(region.mask(rows.columns))
-        own = [self.label] * len(self.reading.samples) if self.label is not None else self.reading.samples
-        codes = np.array([samples.index(name) if name in samples else -1 for name in own], np.int16)
-        columns = {name: cast(rows.columns[name], field) for name, field in wanted.items()}
-        weight = rows.weight if self.factor == 1.0 else self.factor * rows.weight
-        return Rows(columns, weight, codes[rows.sample], rows.key)
-
-    @property
-    def fingerprint(self) -> str:
-        cuts = [region.cut for region in self.regions]
-        return fingerprint((self.reading.fingerprint, self.factor, cuts, self.sample, self.label))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -134,12 +42,12 @@ class EventFiles:
     ...     print(len(chunk))
     """
 
-    terms: tuple[_Term, ...]
+    terms: tuple[Term, ...]
 
     @classmethod
     def of(cls, reading: Reading) -> EventFiles:
         """Return the events of one reading."""
-        return cls((_Term(reading),))
+        return cls((Term(reading),))
 
     def __repr__(self) -> str:
         files = len({str(file) for term in self.terms for file in term.reading.inputs})
@@ -197,14 +105,18 @@ class EventFiles:
     def relabel(self, sample: str) -> EventFiles:
         """Return the rows under one other sample name, the keys unchanged.
 
+        Rows selected outside all sealed regions are an open sample under their new name.
+
         Raises
         ------
         BlindedError
-            If a sample is sealed, since its seal would be lost.
+            If a region is sealed in these events and none was selected that is provably outside it.
         """
-        if self.sealed:
-            names = ", ".join(sorted({one.region.name for one in self.sealed}))
-            raise BlindedError(f"these events are sealed in {names}: relabelling would lose the seal")
+        names = ", ".join(sorted({one.region.name for one in self.sealed if not one.cleared}))
+        if names:
+            raise BlindedError(
+                f"these events are sealed in {names}: relabelling would lose the seal; select a region outside it first"
+            )
         return EventFiles(tuple(replace(term, label=sample) for term in self.terms))
 
     def is_sealed(self, region: Region) -> bool:
@@ -216,7 +128,7 @@ class EventFiles:
             return NotImplemented
         for term in other.terms:
             for mine in self.terms:
-                _refuse_equal_keys(mine.reading, term.reading)
+                refuse_equal_keys(mine.reading, term.reading)
         whole = EventFiles(self.terms + other.terms)
         whole._types(whole.names)
         return whole
@@ -276,7 +188,7 @@ class EventFiles:
             whole = joined(parts, _no_rows(wanted))
         except MemoryError as error:
             raise ResourceError(_too_much(held, wanted)) from error
-        sealed = tuple(_in_memory(one) for one in self.sealed)
+        sealed = tuple(in_memory(one) for one in self.sealed)
         return Events(whole.columns, whole.weight, whole.sample, self.samples, whole.key, sealed)
 
     def _rows(self, wanted: Mapping[str, Field], *, chunked: bool) -> Iterator[Rows]:
@@ -324,21 +236,6 @@ class EventFiles:
         The counts include sealed rows: they belong into a file of their own, beside no count of open rows.
         """
         return [reading.provenance() for reading in dict.fromkeys(term.reading for term in self.terms)]
-
-
-def _in_memory(one: Sealed) -> Sealed:
-    return replace(one, revealed=one.revealed.whole()) if isinstance(one.revealed, _Revealed) else one
-
-
-def _refuse_equal_keys(mine: Reading, other: Reading) -> None:
-    """Refuse two sets of files of one sample whose rows are counted from zero in both: their keys would coincide."""
-    shared = set(mine.samples) & set(other.samples)
-    counted = not (mine.door.keys or other.door.keys or mine.kept or other.kept)
-    if shared and counted and (mine.inputs, mine.door.seal) != (other.inputs, other.door.seal):
-        raise DataError(
-            f"two sets of files are both sample '{shared.pop()}' and have no id columns, so their events would share "
-            "keys; read them in one call, name keys=, or give them different sample names"
-        )
 
 
 def _no_rows(wanted: Mapping[str, Field]) -> Rows:

@@ -121,7 +121,7 @@ def draw_pulls(axes: Axes, bins: Bins, pulls: Array) -> None:
 
 
 def scale_y(axes: Axes, bins: Bins, tops: Array, floors: Array, log: bool | None) -> None:
-    """Set the y axis: linear from zero, or below it where yields are negative; logarithmic over three decades."""
+    """Set the y axis: linear from zero, or below it where something is negative; logarithmic over three decades."""
     positive = floors[floors > 0]
     wide = positive.size > 0 and float(tops.max()) > 800 * float(positive.min())
     if (wide if log is None else log) and positive.size:
@@ -129,8 +129,8 @@ def scale_y(axes: Axes, bins: Bins, tops: Array, floors: Array, log: bool | None
         axes.set_ylim(max(0.4 * float(positive.min()), 1e-6 * float(tops.max())), 1.6 * float(tops.max()))
     else:
         least = min(float(floors.min(initial=0.0)), 0.0)
-        axes.set_ylim(1.15 * least, max(1.08 * float(tops.max(initial=0.0)), 1e-9))
-    axes.set_ylabel(f"Events / {bins.per}" if bins.per != "bin" else "Events / bin")
+        axes.set_ylim(1.1 * least, max(1.08 * float(tops.max(initial=0.0)), 1e-9))
+    axes.set_ylabel(f"Events / {bins.per}")
 
 
 def scale_yields(
@@ -140,7 +140,8 @@ def scale_yields(
     tops, floors = [band.nominal + band.total, *lines], [band.nominal]
     if points is not None:
         tops.append(points.values + points.high)
-        floors.append(points.values)
+        # only yields below zero lower the axis, and their bars with them
+        floors.append(np.where(points.values < 0, points.values - points.low, points.values))
     scale_y(axes, bins, np.concatenate(tops), np.concatenate(floors), log)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..channel import Channel
+from ..region import Region
 from ..results import Results
 from .markup import Cell, Html, code, element, join, prose, section, table, unformatted
 
@@ -48,8 +49,7 @@ def _method(results: Results, name: str, before: Sequence[str]) -> Html:
 
 def regions(results: Results) -> Html:
     """Return cuts, channels and roles, with what is sealed marked."""
-    sealed = {str(one.get("region")) for one in sealed_list(results)}
-    cuts = [[name, code(cut), _state(name in sealed)] for name, cut in results.regions.items()]
+    cuts = [[name, code(cut), _region_state(results, name, cut)] for name, cut in results.regions.items()]
     parts = [table("Regions", ["Region", "Cut", "Status"], cuts) if cuts else Html()]
     rows = [_channel(results, channel) for channel in _channels(results)]
     parts.append(table("Channels", ["Channel", "Region", "Bins", "Observed rows"], rows) if rows else Html())
@@ -62,6 +62,17 @@ def sealed_list(results: Results) -> list[Mapping[str, Any]]:
     """Return the sealed (sample, region) pairs of the blinding record."""
     found = results.blinding.get("sealed", [])
     return [one if isinstance(one, Mapping) else {"region": one} for one in found]
+
+
+def _region_state(results: Results, name: str, cut: str) -> Cell:
+    """Say of a region whether its rows were sealed, in part where it may share rows with a seal."""
+    seals = [one for one in sealed_list(results) if one.get("cut")]
+    if any(one.get("region") == name or one["cut"] == cut for one in seals):
+        return _state(True)
+    region = Region(name, cut)
+    shared = [one for one in seals if not region.disjoint(Region("sealed", str(one["cut"])))]
+    samples = ", ".join(dict.fromkeys(str(one.get("sample", "")) for one in shared))
+    return Cell(f"sealed in part ({samples})") if shared else _state(False)
 
 
 def _state(sealed: bool) -> Cell:

@@ -32,19 +32,12 @@ def fits(results: Results, gallery: Gallery) -> Html:
 
 def _table(results: Results) -> Html:
     rows = [[name, *_row(one)] for name, one in results.fits.items()]
-    columns = (
-        "Signal strength",
-        "Observed limit",
-        "Expected (−1σ, +1σ)",
-        "p0",
-        "Significance",
-        "Goodness of fit p",
-    )
+    columns = ("Signal strength", "Observed limit", "Expected (−1σ, +1σ)", "p0", "Significance", "Fit p")
     return table("Fit results", ["Method", "Data", *(Cell(text, None, "number") for text in columns)], rows)
 
 
 def _row(one: FitResult) -> list[object]:
-    strength = Cell("–", "", "number")
+    strength = Cell("background only" if one.poi is None else "–", "", "number")
     if one.value is not None and one.error is not None:
         strength = Cell(f"{one.poi} = {measured(one.value, one.error)}", one.value, "number")
     limits = one.limit_expected
@@ -63,10 +56,9 @@ def _row(one: FitResult) -> list[object]:
 def _asimov(method: str, one: FitResult) -> Html:
     if not (one.asimov_channels or one.notes):
         return Html()
-    text = (
-        f"{method}: no data in {', '.join(one.asimov_channels)}. The expected background stands in for them (Asimov "
-        "data): the signal strength is what was put in, its error and the expected limits are the sensitivity."
-    )
+    text = f"{method}: no data in {', '.join(one.asimov_channels)}; the expected background stands in (Asimov data)."
+    if one.poi is not None:
+        text += " The error of the signal strength and the expected limits are the sensitivity."
     lines = [element("p", text)] if one.asimov_channels else []
     notes = [element("li", note) for note in one.notes if not (one.asimov_channels and "Asimov" in note)]
     return element("div", *lines, element("ul", *notes) if notes else "", at={"class": "box"})
