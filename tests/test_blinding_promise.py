@@ -106,6 +106,7 @@ def test_sums_differences_and_only_keep_the_seal() -> None:
             joined.select(_SR)
     assert not (data - prompt).only("prompt").sealed
     assert (data + data).sealed == data.sealed
+    assert len({*data.sealed, *data.select(_VR).sealed}) == 2
     other = Events.of(_open(), sample="other", seal=Region("low", "m < 3"))
     both = (data - other).select(_VR & ~Region("low", "m < 3"))
     assert [one.region.name for one in both.sealed] == ["blind", "low"]

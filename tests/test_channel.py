@@ -95,7 +95,7 @@ def test_undefined_values_are_refused_by_name(bad: float) -> None:
 
 def test_whole_numbers_of_any_type_fill_an_integer_axis() -> None:
     channel = Channel("c", _ALL, (hist.axis.Integer(-1, 3, name="n"),))
-    for values in ([0, 2, 2, 7, -9], [0.0, 2.0, 2.0, 7.0, -9.0], [0, 2, 2, 2**40, -(2**40)]):
+    for values in ([0, 2, 2, 7, -9], [0.0, 2.0, 2.0, 1e300, -9.0], [0, 2, 2, 2**40, -(2**40)]):
         assert channel.fill(Events.of({"n": np.array(values)}))[0].tolist() == [0.0, 1.0, 0.0, 2.0]
     assert channel.fill(Events.of({"n": np.array([True, False])}))[0].tolist() == [0.0, 1.0, 1.0, 0.0]
     assert channel.fill(Events.of({"n": np.array([2, 2**64 - 1], np.uint64)}))[0].tolist() == [0.0, 0.0, 0.0, 1.0]

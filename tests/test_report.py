@@ -271,7 +271,8 @@ addEventListener("load", async () => {
   const cut = [...document.querySelectorAll("h1, h2, h3, p, li, figcaption, .card, .box, .verdict, nav a, td, th")]
     .filter((one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline");
   const seen = {
-    ready: root.dataset.ready ?? null, failed: root.dataset.failed ?? null, width: root.clientWidth, whole: root.scrollWidth,
+    ready: root.dataset.ready ?? null, failed: root.dataset.failed ?? null,
+    width: root.clientWidth, whole: root.scrollWidth,
     beyond: beyond.map((one) => one.outerHTML.slice(0, 120)), cut: cut.map((one) => one.outerHTML.slice(0, 120)),
     sections: [...document.querySelectorAll("main > section")].map((one) => one.id),
     images: [...document.images].map((one) => one.naturalWidth),

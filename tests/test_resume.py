@@ -99,21 +99,39 @@ def test_twenty_kills_lose_nothing_that_was_finished(tmp_path: Path) -> None:
 # ---- pools -----------------------------------------------------------------------------------------------------------
 
 
-def threads(_: int) -> dict[str, np.ndarray]:
-    import threadpoolctl
-
-    np.ones((50, 50)) @ np.ones((50, 50))
-    return {"threads": np.array([found["num_threads"] for found in threadpoolctl.threadpool_info()])}
-
-
-def test_pools_of_any_size_agree_and_their_workers_have_one_thread(tmp_path: Path) -> None:
+def test_pools_of_any_size_agree(tmp_path: Path) -> None:
     items = (3, 1, 2)
     with pool(1) as one, pool(2) as two:
         alone, together = list(one(draw, items)), list(resumable(two, tmp_path / "kept")(draw, items))
-        limits = list(two(threads, range(2)))
     for a, b in zip(alone, together, strict=True):
         assert {name: array.tobytes() for name, array in a.items()} == {name: b[name].tobytes() for name in b}
-    assert all((found["threads"] == 1).all() for found in limits)
+
+
+_LIMITS = """
+    import os
+    import numpy as np
+    import threadpoolctl
+    from backdrop.tasks import pool
+
+    def threads(_):
+        return [found["num_threads"] for found in threadpoolctl.threadpool_info()]
+
+    if __name__ == "__main__":
+        with pool(2) as run:
+            print({number for numbers in run(threads, range(2)) for number in numbers})
+        print(os.environ["MKL_NUM_THREADS"], os.environ.get("OPENBLAS_NUM_THREADS"))
+"""
+
+
+def test_workers_have_one_thread_and_the_parent_keeps_its_own(tmp_path: Path) -> None:
+    """Where nothing limits the threads from outside, as the tests' own settings do."""
+    pytest.importorskip("threadpoolctl")
+    script = tmp_path / "limits.py"
+    script.write_text(textwrap.dedent(_LIMITS))
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment = {**free, "PYTHONPATH": str(_SOURCE), "MKL_NUM_THREADS": "7"}
+    found = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    assert found.stdout.split() == ["{1}", "7", "None"], found.stderr
 
 
 _ORPHANED = """

@@ -32,6 +32,8 @@ def test_a_name_is_the_same_in_numpy_integers_but_not_in_text() -> None:
     assert (
         len({named_seed(3, "toy", 7), named_seed(3, "toy", "7"), named_seed(3, "toy7"), named_seed(3, 7, "toy")}) == 4
     )
+    with pytest.raises(TypeError, match="float"):
+        named_seed(1.5, "toy")
     assert stream(2**63, "x").normal() != stream(2**63 + 1, "x").normal()
 
 

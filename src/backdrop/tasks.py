@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,8 +39,8 @@ def named_seed(seed: int, *names: str | int) -> int:
     True
     """
     # a NumPy integer has another repr
-    plain = (name if isinstance(name, str) else int(name) for name in names)
-    digest = hashlib.sha256(repr((int(seed), *plain)).encode()).digest()
+    plain = (name if isinstance(name, str) else operator.index(name) for name in names)
+    digest = hashlib.sha256(repr((operator.index(seed), *plain)).encode()).digest()
     return int.from_bytes(digest[:8], "little")
 
 

@@ -3,7 +3,7 @@
     python tests/generate/sanity.py FOLDER
 
 The folder holds CASE.parquet files, such as ``backdrop generate CASE --events N --seed 1 --out FOLDER/CASE.parquet``
-makes; cases that are absent are left out. References are those of a trial with the same generator version.
+makes; cases that are absent are left out. The references are samples that were made with the same generator version.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def correlation(x: np.ndarray, y: np.ndarray, rank: bool = False) -> tuple[float
 
 
 def gamma_jet(c: Columns, m: dict) -> Iterator[Row]:
-    n, trial = m["n_generated"], 1_816_000
+    n, made = m["n_generated"], 1_816_000
     yield "cross section after the veto [pb]", m["sigma_pb"], m["sigma_error_pb"], 29106.0, 20.0
     region = (c["m_phi"] > 0.99) & (c["m_phi"] < 1.06)
     threshold = c["pt_phi"] > 24 + 5 * np.clip((c["m_phig"] - 70) / 70, 0, 1)
@@ -69,7 +69,7 @@ def gamma_jet(c: Columns, m: dict) -> Iterator[Row]:
         ("SR / generated", region & threshold & isolated, 4468),
         ("SR of the wide window / generated", threshold & isolated, 9881),
     ):
-        yield name, *of(chosen.sum(), n), *of(reference, trial)
+        yield name, *of(chosen.sum(), n), *of(reference, made)
     yield "pairs of true kaons", *share(c["is_kk"]), *of(0.0975 * 27832, 27832)
     yield "true phi", *share(c["true_phi"]), *of(0.0359 * 27832, 27832)
     yield "median m(phi gamma) [GeV]", *median(c["m_phig"]), 92.87, 0.25
@@ -88,13 +88,13 @@ def h_phigamma(c: Columns, m: dict) -> Iterator[Row]:
 
 
 def z_jets(c: Columns, m: dict) -> Iterator[Row]:
-    n, trial = m["n_generated"], 254_500
+    n, made = m["n_generated"], 254_500
     yield "cross section after the veto [pb]", m["sigma_pb"], m["sigma_error_pb"], 318.1, 0.6
     mass = c["m_mumuj"]
     signal = (mass > 123) & (mass < 135)
-    yield "rows / generated", *of(len(mass), n), *of(10615, trial)
-    yield "SR / generated", *of(signal.sum(), n), *of(2331, trial)
-    yield "side bands / generated", *of(((mass > 90) & (mass < 190) & ~signal).sum(), n), *of(6841, trial)
+    yield "rows / generated", *of(len(mass), n), *of(10615, made)
+    yield "SR / generated", *of(signal.sum(), n), *of(2331, made)
+    yield "side bands / generated", *of(((mass > 90) & (mass < 190) & ~signal).sum(), n), *of(6841, made)
     yield "rows below 103 GeV", *of((mass < 103).sum(), len(mass)), *of(1, 10615)
     wide = (mass > 90) & (mass < 190)
     yield "Spearman(m, U1)", *correlation(mass[wide], c["U1_07"][wide], rank=True), -0.145, 0.01
@@ -167,8 +167,8 @@ def heavy_flavour(c: Columns, m: dict) -> Iterator[Row]:
     yield "negative weights, of leptons", *share(c["w_nlo"] < 0), 0.105, 0.007
 
 
-def _mass_plane(c: Columns, m: dict, counts: tuple[int, int], trial: int) -> Iterator[Row]:
-    yield "rows / generated", *of(len(c["m_hh"]), m["n_generated"]), *of(counts[0], trial)
+def _mass_plane(c: Columns, m: dict, counts: tuple[int, int], made: int) -> Iterator[Row]:
+    yield "rows / generated", *of(len(c["m_hh"]), m["n_generated"]), *of(counts[0], made)
     yield "X_HH < 1.6 / rows", *share(x_hh(c["m_h1"], c["m_h2"]) < 1.6), *of(counts[1], counts[0])
 
 

@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uproot
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backdrop import Events, Region, seal
 from backdrop.errors import BlindedError, CutError, DataError
 from backdrop.io import Derived, EventFiles, read
+from backdrop.io.root import _edges
 from tests.io.written import FORMATS, columns, same, to_file
 
 
@@ -92,8 +95,8 @@ def test_lists_globs_and_dicts_of_paths(tmp_path):
     tables = [columns(50, seed) for seed in range(3)]
     paths = [to_file(tmp_path / f"part{i}", table, "ttree") for i, table in enumerate(tables)]
     whole = np.concatenate([table["m"] for table in tables])
-    for given in (paths, str(tmp_path / "*.root"), [str(tmp_path / "part[0-1].root"), paths[2]]):
-        assert same(read(given, ["m"])["m"], whole)
+    for paths_given in (paths, str(tmp_path / "*.root"), [str(tmp_path / "part[0-1].root"), paths[2]]):
+        assert same(read(paths_given, ["m"])["m"], whole)
     assert same(read({str(path): "Events" for path in paths}, ["m"])["m"], whole)
     backwards = read(paths[::-1], ["m"])
     assert same(backwards["m"], np.concatenate([table["m"] for table in tables[::-1]]))
@@ -240,3 +243,17 @@ def test_lazy_and_whole_give_the_same(tmp_path):
     files = read(path, ["m", "jet_pt"], weight="w", lazy=True)
     assert isinstance(files, EventFiles)
     assert files.load().fingerprint == read(path, ["m", "jet_pt"], weight="w").fingerprint
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=40), st.integers(1, 3000), st.data())
+def test_blocks_cover_a_tree_once_and_end_where_baskets_do(sizes, rows, data):
+    boundaries = [0, *np.cumsum(sizes).tolist()]
+    start = data.draw(st.integers(0, boundaries[-1]))
+    edges = _edges(boundaries, rows, start)
+    assert edges[0] == start
+    assert edges[-1] == boundaries[-1]
+    steps = np.diff(edges)
+    assert (steps > 0).all()
+    assert (steps <= 4 * rows).all()
+    assert all(edge in boundaries or step == 4 * rows for edge, step in zip(edges[1:], steps, strict=True))

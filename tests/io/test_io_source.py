@@ -96,8 +96,8 @@ def test_verbs_agree_with_events(paths, name, chunk_rows):
     assert equal(files.load(["m"], mid), replace(part, columns={"m": part["m"]}))
 
 
-@settings(max_examples=15)
-@given(st.integers(1, 2500), st.integers(10, 16))
+@settings(max_examples=8)
+@given(st.integers(1, 2500), st.integers(12, 16))
 def test_chunks_have_a_fixed_number_of_open_rows(paths, chunk_rows, block):
     files = read(paths["data"], ["m", "jet_pt"], seal=SR, lazy=True, chunk_rows=chunk_rows)
     whole = files.load()
@@ -159,6 +159,9 @@ def test_seals_are_decided_from_the_cuts_at_once(paths):
         data.relabel("other")
     assert files.is_sealed(Region("x", "tag == 4"))
     assert not files.only("mc").is_sealed(SR)
+    opened = data.select(LOW).relabel("other")
+    assert opened.sealed == ()
+    assert opened.load(["m"]).samples == ("other",)
     assert files.select(LOW).sealed[0].cleared
     with pytest.raises(CutError, match="reads column 'mm', which is not there, did you mean 'm'"):
         mc.select(Region("typo", "mm > 1"))

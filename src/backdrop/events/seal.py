@@ -52,7 +52,7 @@ class Sealed:
 
     sample: str
     region: Region
-    revealed: Mapping[str, NDArray[Any]] | None = field(default_factory=dict, repr=False)
+    revealed: Mapping[str, NDArray[Any]] | None = field(default_factory=dict, repr=False, hash=False)
     cleared: bool = False
 
     def __eq__(self, other: object) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, ResourceError
 
-__all__ = ["METADATA", "Writer", "check_place", "locked", "room", "tasks_of"]
+__all__ = ["METADATA", "Writer", "check_place", "kept_bytes", "locked", "room", "tasks_of"]
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -114,6 +114,11 @@ def check_place(path: Path, needed: int, *, overwrite: bool) -> None:
 def tasks_of(path: Path) -> Path:
     """Return the folder beside the file that keeps finished tasks until it is complete."""
     return path.with_name(f".{path.name}.tasks")
+
+
+def kept_bytes(path: Path) -> int:
+    """Return how much of the disk the finished tasks of a file take."""
+    return sum(file.stat().st_size for file in tasks_of(path).glob("*.npz"))
 
 
 @contextmanager

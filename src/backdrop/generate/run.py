@@ -18,11 +18,14 @@ from ..tasks import Map, Result, pool, resumable, sweep
 from .cases import Case, case, settings
 from .chunk import Chunk, run_chunk
 from .detector import Detector
-from .output import Writer, check_place, locked, room, tasks_of
+from .output import Writer, check_place, kept_bytes, locked, room, tasks_of
 from .pythia import require, version
 from .total import Generated, Total
 
 __all__ = ["generate"]
+
+FOOTER = 20_000
+"""Bytes of a file without rows: the schema and the metadata."""
 
 FRUITLESS = 50
 """Chunks without a single selected event after which the settings must be wrong."""
@@ -88,8 +91,8 @@ def generate(
     for module in ("pythia8mc", "fastjet"):
         require(module)
     # twice: the chunks are there until the file is complete
-    needed = 2 * events * chosen.row_bytes
-    check_place(path, needed, overwrite=overwrite)
+    needed = 2 * (events * chosen.row_bytes + FOOTER)
+    check_place(path, needed - kept_bytes(path), overwrite=overwrite)
     lines = settings(chosen, mpi=mpi)
     first = Chunk(name, lines, chosen.veto, detector or Detector(), seed, 0, size, version())
     with room(path, needed), locked(path) as home, _mapping(map, jobs) as mapped:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
-
-import numpy as np
 
 from ..errors import DataError, nearest
 from .fields import TEXT, Column, Field, field_of, list_of, number
@@ -19,8 +18,6 @@ from .tables import Stored
 METADATA = "backdrop"
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple", "ROOT::Experimental::RNTuple")
 _SPLIT = 4
-_CACHE_BYTES = 1 << 27
-_MANY_CLUSTERS = 4
 
 
 class RootTable:
@@ -84,15 +81,11 @@ class RootTable:
 
     def blocks(self, names: Sequence[str], rows: int, start: int = 0) -> Iterator[dict[str, Column]]:
         """Yield the named branches from entry `start` on, in whole baskets or clusters where they are small."""
-        import uproot
-
         parts = {name: self._find(name) for name in names}
         lists = {name: self.field(name).kind != "number" for name in names}
         boundaries = self._boundaries(parts)
-        edges = _edges([0, *boundaries, self.entries], rows, start)
-        # uproot reads one cluster more than a range of an RNTuple needs: worth keeping where blocks are few clusters.
-        few = self._is_ntuple and len(edges) > 2 and len(boundaries) < _MANY_CLUSTERS * (len(edges) - 1)
-        cache = uproot.cache.LRUArrayCache(_CACHE_BYTES) if few else None
+        edges = _edges(boundaries, rows, start)
+        cache = _FirstClusters(self._clusters(), edges[1:-1]) if self._is_ntuple and len(edges) > 2 else None
         for first, last in pairwise(edges):
             yield {
                 name: part.array(
@@ -101,27 +94,60 @@ class RootTable:
                 for name, part in parts.items()
             }
 
+    def _clusters(self) -> list[tuple[int, int]]:
+        """Return the first entry of each cluster and the one behind its last."""
+        clusters = self._tree.ntuple.cluster_summaries
+        return [(int(one.num_first_entry), int(one.num_first_entry + one.num_entries)) for one in clusters]
+
     def _boundaries(self, parts: dict[str, Any]) -> list[int]:
+        """Return where baskets or clusters begin, and the end; all must agree on that.
+
+        Raises
+        ------
+        DataError
+            If the file contradicts itself.
+        """
         if self._is_ntuple:
-            return [int(cluster.num_first_entry) for cluster in self._tree.ntuple.cluster_summaries]
-        return sorted({int(edge) for part in parts.values() for edge in part.entry_offsets})
+            found = {0, *(end for _, end in self._clusters())}
+            ends = {max(found)}
+        else:
+            found = {0, *(int(edge) for part in parts.values() for edge in part.entry_offsets)}
+            ends = {int(part.entry_offsets[-1]) for part in parts.values()}
+        if ends != {self.entries} or min(found) < 0 or max(found) > self.entries:
+            raise DataError(f"{self._file}: branches and tree do not hold equally many entries; it is damaged")
+        return sorted(found)
 
     def close(self) -> None:
         """Let go of the file."""
         self._directory.close()
 
 
+class _FirstClusters(dict[str, Any]):
+    """Keeps what uproot reads twice of an RNTuple: for a range that ends with a cluster, it reads the next one as well.
+
+    Its keys end in the numbers of cluster and column.
+    """
+
+    def __init__(self, clusters: Sequence[tuple[int, int]], edges: Sequence[int]) -> None:
+        super().__init__()
+        wanted = set(edges)
+        self._twice = {str(number) for number, (first, _) in enumerate(clusters) if first in wanted}
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key.split(":")[-2] in self._twice:
+            super().__setitem__(key, value)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Hand a cluster out for the second and last time."""
+        return self.pop(key, default)
+
+
 def _edges(boundaries: Sequence[int], rows: int, start: int) -> list[int]:
     """Return where blocks begin and end: at boundaries, about `rows` apart, at most four times that."""
-    end = boundaries[-1]
-    inner = np.unique([edge for edge in boundaries if start < edge < end])
-    edges = [start]
+    edges, end = [start], boundaries[-1]
     while edges[-1] < end:
-        within = inner[(inner > edges[-1]) & (inner <= edges[-1] + rows)]
-        beyond = inner[inner > edges[-1] + rows]
-        following = int(within[-1]) if len(within) else int(beyond[0]) if len(beyond) else end
-        if not len(beyond) and end <= edges[-1] + rows:
-            following = end
+        last = boundaries[bisect_right(boundaries, edges[-1] + rows) - 1]
+        following = last if last > edges[-1] else boundaries[bisect_right(boundaries, edges[-1])]
         edges.append(min(following, edges[-1] + _SPLIT * rows))
     return edges
 

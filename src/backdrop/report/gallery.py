@@ -32,7 +32,7 @@ class Gallery:
         self._directory = directory
         self._names: set[str] = set()
 
-    def show(self, name: str, figure: Figure, title: str, look_for: str, *, wide: bool = False) -> Html:
+    def show(self, name: str, figure: Figure, title: str, look_for: str) -> Html:
         """Return the markup of a figure whose caption says what to look for in it."""
         name = self._given(name)
         if self._directory is not None:
@@ -41,7 +41,7 @@ class Gallery:
         width, height = (round(100 * float(side)) for side in figure.get_size_inches())
         image = element("img", at={"src": source, "alt": f"{title}. {look_for}", "width": width, "height": height})
         text = element("figcaption", element("strong", f"{title}. "), look_for)
-        return element("figure", image, text, at={"class": "plot wide" if wide else "plot", "id": f"figure-{name}"})
+        return element("figure", image, text, at={"class": "plot", "id": f"figure-{name}"})
 
     def _given(self, name: str) -> str:
         """Return the name of a file that was not given before."""

@@ -74,19 +74,13 @@ def section(identity: str, title: str, *content: object) -> Html:
     return element("section", heading, *content, at={"id": identity, "aria-labelledby": f"{identity}-title"})
 
 
-def table(caption: str, head: Sequence[object], rows: Sequence[Sequence[object]], *, wide: bool = False) -> Html:
-    """Return a table with a button that copies it as CSV; the first cell of a row is its heading.
-
-    Parameters
-    ----------
-    wide
-        Keep the lines of text cells unbroken and let the table scroll sideways.
-    """
+def table(caption: str, head: Sequence[object], rows: Sequence[Sequence[object]]) -> Html:
+    """Return a table with a button that copies it as CSV; the first cell of a row is its heading."""
     top = element("tr", *(_cell("th", cell, at={"scope": "col"}) for cell in head))
     body = join(element("tr", *(_row_cell(i, cell) for i, cell in enumerate(row))) for row in rows)
     title = element("span", caption, at={"class": "title"})
     button = element("button", "Copy as CSV", at={"type": "button", "class": "copy", "hidden": True})
-    grid = element("table", element("thead", top), element("tbody", body), at={"class": "wide" if wide else None})
+    grid = element("table", element("thead", top), element("tbody", body))
     scroll = element("div", grid, at={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": caption})
     return element("figure", element("figcaption", title, button), scroll, at={"class": "table"})
 
