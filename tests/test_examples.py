@@ -68,7 +68,7 @@ def test_the_dimuon_example_closes_where_it_should(shared_data: Path, tmp_path: 
     upsilon = found["estimates"]["linear"]["upsilon"]
     assert upsilon["yield"] == pytest.approx(4542, abs=1)
     assert upsilon["systematic"] == pytest.approx(47, abs=1)
-    _cli("run", "analysis.yaml", "--input", "data=dimuon.root:events", "--out", "root", cwd=here)
+    _cli("run", "analysis.yaml", "--input", "data=dimuon.root:Events", "--out", "root", cwd=here)
     again = json.loads((here / "root" / "results.json").read_text())
     assert again["estimates"] == found["estimates"]
     assert again["closures"] == closures

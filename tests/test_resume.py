@@ -45,6 +45,7 @@ _KILLED = """
     def work(item):
         with open(log, "a") as lines:
             lines.write(f"{item}\\n")
+        time.sleep(0.002)
         return {"x": stream(7, "work", item).normal(size=2000)}
 
     def started():
@@ -57,19 +58,20 @@ _KILLED = """
             found.extend(jobs)
             return [function(job) for job in []]
         try:
-            list(resumable(none, home)(work, range(60)))
+            list(resumable(none, home)(work, range(400)))
         except ResourceError:
             pass
-        return set(range(60)) - {job.item for job in found}
+        return set(range(400)) - {job.item for job in found}
 
     for _ in range(20):
         done, before = finished(), len(started())
         child = os.fork()
         if child == 0:
-            list(resumable(map, home)(work, range(60)))
+            list(resumable(map, home)(work, range(400)))
             os._exit(0)
         wanted = before + random.randint(1, 4)
         while len(started()) < wanted:
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), "all tasks were done before it was killed"
             time.sleep(0.0002)
         time.sleep(random.uniform(0, 0.01))
         os.kill(child, signal.SIGKILL)
@@ -78,7 +80,7 @@ _KILLED = """
 
     digests = [hashlib.sha256() for _ in range(2)]
     for digest, run in zip(digests, (resumable(map, home), map)):
-        for result in run(work, range(60)):
+        for result in run(work, range(400)):
             digest.update(result["x"].tobytes())
     print(*(digest.hexdigest() for digest in digests))
 """

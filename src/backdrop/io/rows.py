@@ -50,6 +50,8 @@ def joined(parts: list[Rows], empty: Rows) -> Rows:
     """
     if not parts:
         return empty
+    if len(parts) == 1:
+        return parts.pop().only(list(empty.columns))
     weight = np.concatenate([part.weight for part in parts])
     sample = np.concatenate([part.sample for part in parts])
     key = np.concatenate([part.key for part in parts])
