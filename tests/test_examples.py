@@ -70,8 +70,15 @@ def test_the_dimuon_example_closes_where_it_should(shared_data: Path, tmp_path: 
     assert upsilon["systematic"] == pytest.approx(47, abs=1)
     _cli("run", "analysis.yaml", "--input", "data=dimuon.root:Events", "--out", "root", cwd=here)
     again = json.loads((here / "root" / "results.json").read_text())
-    assert again["estimates"] == found["estimates"]
-    assert again["closures"] == closures
+    # without id columns an event is its file and entry, so the two files are resampled differently
+    spread = 4 / np.sqrt(200)
+    for method, channels in found["estimates"].items():
+        for channel, one in channels.items():
+            other = again["estimates"][method][channel]
+            assert other["yield"] == pytest.approx(one["yield"], rel=1e-9)
+            assert other["systematic"] == pytest.approx(one["systematic"], rel=1e-9)
+            assert other["statistical"] == pytest.approx(one["statistical"], rel=spread)
+    assert again["closures"]["below_z"]["z_window"]["p_value"] < 1e-6
 
 
 def test_the_dimuon_example_in_python(shared_data: Path, tmp_path: Path) -> None:
