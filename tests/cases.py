@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import awkward as ak
 import hist
 import numpy as np
 
 import reference
 from backdrop import Channel, Region
-from backdrop.methods import ABCDModel
+from backdrop.methods import ABCDModel, LikelihoodABCD, LikelihoodABCDModel
 from backdrop.methods.abcd import Plane
-from backdrop.methods.transfer import Binned, Polynomial
+from backdrop.methods.transfer import Binned, Chebyshev, Constant, Polynomial
 from backdrop.synthetic import GaussianPlane
 from backdrop.testing import Case, Table
 
@@ -44,6 +46,16 @@ def abcd(name: str = "abcd", transfer: object = None) -> Case:
         features=features,
         toys=100,
         replicas=30,
+    )
+
+
+def likelihood_abcd(name: str = "likelihood_abcd", transfer: object = Constant()) -> Case:
+    one = abcd()
+    plane = Plane("x1", "x2", 0.8, 0.6).abcd()
+    method = LikelihoodABCD(plane.target, plane.source, plane.control, transfer)
+    features = () if isinstance(transfer, Constant) else ("m",)
+    return replace(
+        one, name=name, method=method, types={"LikelihoodABCDModel": LikelihoodABCDModel}, features=features, replicas=0
     )
 
 
@@ -142,6 +154,8 @@ CASES = {
     "abcd": abcd,
     "abcd_binned": lambda: abcd("abcd_binned", Binned(_MASS)),
     "abcd_linear": lambda: abcd("abcd_linear", Polynomial("m", 1)),
+    "likelihood_abcd": likelihood_abcd,
+    "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),
     "sampler": sampler,
     "side_bands": side_bands,
     "two_leptons": two_leptons,

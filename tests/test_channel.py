@@ -118,7 +118,6 @@ def test_lists_text_and_absent_columns_are_refused() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ((), "has no axis"),
         ((hist.axis.Regular(2, 0, 1),), "has no name"),
         ((_M, _M), "two axes of one name: m, m"),
         (("m",), "has no name"),
@@ -131,6 +130,16 @@ def test_lists_text_and_absent_columns_are_refused() -> None:
 def test_axes_that_cannot_be_kept_are_refused(bad: tuple[object, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=f"channel 'SR'.*{message}"):
         Channel("SR", _ALL, bad)
+
+
+def test_a_channel_without_axes_counts_every_row() -> None:
+    events = Events.of({"m": np.array([math.nan, -1e9, 3.0])}, weight=[1.0, 2.0, -0.5])
+    counted = Channel("c", _ALL)
+    values, squares = counted.fill(events)
+    assert (counted.size, counted.shape) == (1, ())
+    assert (values.tolist(), squares.tolist()) == ([2.5], [5.25])
+    assert counted.hist(values, squares).values().tolist() == [2.5]
+    assert Channel.from_state(counted.state()) == counted
 
 
 @given(axes("x"), axes("y"), st.integers(0, 2**32))

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .channel import Channel
-from .estimate import Estimate, Setup, estimate, fitted, template
+from .estimate import Estimate, Setup, Terms, estimate, fitted, template, terms
 from .events import Events, Objects, seal
 from .region import Region
 from .report import report
@@ -30,6 +30,7 @@ __all__ = [
     "Objects",
     "Region",
     "Setup",
+    "Terms",
     "__version__",
     "closure",
     "estimate",
@@ -41,6 +42,7 @@ __all__ = [
     "save",
     "seal",
     "template",
+    "terms",
     "workspace",
 ]
 

@@ -33,22 +33,21 @@ class Channel:
     region
         The kinematic region. Which rows of it are observed, read or targeted is said by the method's own regions.
     axes
-        `hist` axes; an axis' name is the column it bins, its label is printed with the unit.
+        `hist` axes; an axis' name is the column it bins, its label is printed with the unit. Without any, the channel
+        is one bin that counts every row of its region.
 
     Raises
     ------
     ConfigError
-        If there is no axis, or one has no name, the name of another, edges that do not increase, or is of a kind that
+        If an axis has no name, the name of another, edges that do not increase, or is of a kind that
         a stored channel does not hold (categories, a transform, growth): a Variable axis takes any edges.
     """
 
     name: str
     region: Region
-    axes: tuple[Any, ...]
+    axes: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.axes:
-            raise ConfigError(f"channel '{self.name}' has no axis; give at least one hist axis named after a column")
         for axis in self.axes:
             _check_axis(axis, self.name)
         names = [axis.name for axis in self.axes]
@@ -98,9 +97,10 @@ class Channel:
         """Return a `hist.Hist` with Weight storage from flat values and variances."""
         import hist
 
-        histogram = hist.Hist(*self.axes, storage=hist.storage.Weight(), name=self.name)
+        axes = self.axes or (hist.axis.Integer(0, 1, name="count", label="All events"),)
+        histogram = hist.Hist(*axes, storage=hist.storage.Weight(), name=self.name)
         view = histogram.view()
-        view["value"], view["variance"] = values.reshape(self.shape), variances.reshape(self.shape)
+        view["value"], view["variance"] = values.reshape(view.shape), variances.reshape(view.shape)
         return histogram
 
     def state(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .region import Region
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .estimate import Channel, Estimate
+    from .estimate import Channel, Estimate, Terms
 
 __all__ = [
     "FitsMembers",
@@ -24,6 +24,7 @@ __all__ = [
     "Model",
     "OffersBins",
     "OffersReplicas",
+    "OffersTerms",
     "OffersVariations",
     "card",
     "fit_columns",
@@ -77,6 +78,15 @@ class OffersBins(Protocol):
 
     def bins(self, events: Events, channels: Sequence[Channel]) -> Estimate:
         """Return the estimate in the bins of the channels."""
+        ...
+
+
+@runtime_checkable
+class OffersTerms(Protocol):
+    """A model whose yields are products of free parameters: it gives the relation itself to the workspace."""
+
+    def terms(self, events: Events, channels: Sequence[Channel]) -> Terms:
+        """Return the relation, the counts that determine it, and the other processes."""
         ...
 
 

@@ -2,6 +2,20 @@
 
 from ..channel import Channel
 from .result import Estimate, Yield
-from .setup import Setup, estimate, fitted, observe, template
+from .setup import Setup, estimate, fitted, observe, template, terms
+from .terms import Parameter, Term, Terms
 
-__all__ = ["Channel", "Estimate", "Setup", "Yield", "estimate", "fitted", "observe", "template"]
+__all__ = [
+    "Channel",
+    "Estimate",
+    "Parameter",
+    "Setup",
+    "Term",
+    "Terms",
+    "Yield",
+    "estimate",
+    "fitted",
+    "observe",
+    "template",
+    "terms",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,6 +52,8 @@ class Estimate:
         Name to (up, down), absolute yields of shape (bins,).
     seeds
         Block name to the seed of its resamples.
+    counted
+        The variations that are a statistical uncertainty: those of a model whose answer is a fit.
     """
 
     channels: tuple[Channel, ...]
@@ -60,6 +62,7 @@ class Estimate:
     replicas: Mapping[str, Array] = field(default_factory=dict)
     variations: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
 
     # so that a NumPy number times an estimate is `__rmul__`
     __array_ufunc__: ClassVar[None] = None
@@ -76,6 +79,8 @@ class Estimate:
         for name, (up, down) in self.variations.items():
             _check(f"variation '{name}' up", up, bins)
             _check(f"variation '{name}' down", down, bins)
+        if unknown := self.counted - self.variations.keys():
+            raise ConfigError(f"no variation '{min(unknown)}' that could be counted as statistical")
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{c.name} {y.value:.6g} ± {y.total:.2g}" for c in self.channels for y in [self.total(c.name)])
@@ -130,12 +135,17 @@ class Estimate:
         return self._covariance()
 
     def _covariance(self) -> Array:
-        shifts = [(up - down) / 2 for up, down in self.variations.values()]
-        return self.statistical_covariance() + sum((np.outer(d, d) for d in shifts), np.zeros((1, 1)))
+        return self.statistical_covariance() + self._shifts(self.variations.keys() - self.counted)
+
+    def _shifts(self, names: Collection[str]) -> Array:
+        """Return the covariance of some variations."""
+        pairs = [pair for name, pair in self.variations.items() if name in names]
+        shifts = [(up - down) / 2 for up, down in pairs]
+        return sum((np.outer(d, d) for d in shifts), np.zeros((len(self.nominal),) * 2))
 
     def statistical_covariance(self) -> Array:
-        """Return the part of the covariance from the sum of squared weights and the replica blocks."""
-        total = np.diag(self.sumw2)
+        """Return the statistical part: sum of squared weights, replica blocks, and the variations of a fit to counts."""
+        total = np.diag(self.sumw2) + self._shifts(self.counted)
         for rows in self.replicas.values():
             centred = rows - rows.mean(axis=0)
             total = total + centred.T @ centred / (len(rows) - 1)
@@ -144,9 +154,8 @@ class Estimate:
     def total(self, channel: str) -> Yield:
         """Return a channel's yield with its uncertainties, all its bins fully correlated as the parts say."""
         part = self.only(channel)
-        shifts = [float((up - down).sum()) / 2 for up, down in part.variations.values()]
         statistical = float(np.sqrt(max(part.statistical_covariance().sum(), 0.0)))
-        systematic = float(np.sqrt(sum(shift**2 for shift in shifts)))
+        systematic = float(np.sqrt(part._shifts(part.variations.keys() - part.counted).sum()))
         return Yield(float(part.nominal.sum()), statistical, systematic, float(np.hypot(statistical, systematic)))
 
     def hist(self, channel: str) -> hist.Hist[Any]:
@@ -197,6 +206,7 @@ class Estimate:
             {name: self.replicas.get(name, self.nominal) + other.replicas.get(name, other.nominal) for name in blocks},
             {name: (self._up(name) + other._up(name), self._down(name) + other._down(name)) for name in names},
             {**self.seeds, **other.seeds},
+            self.counted | other.counted,
         )
 
     def _up(self, name: str) -> Array:
@@ -217,6 +227,7 @@ class Estimate:
             "up": {name: up for name, (up, _) in self.variations.items()},
             "down": {name: down for name, (_, down) in self.variations.items()},
             "seeds": dict(self.seeds),
+            "counted": sorted(self.counted),
         }
 
     @classmethod
@@ -229,6 +240,7 @@ class Estimate:
             dict(state["replicas"]),
             {name: (up, state["down"][name]) for name, up in state["up"].items()},
             {name: int(seed) for name, seed in state["seeds"].items()},
+            frozenset(state.get("counted", ())),
         )
 
 

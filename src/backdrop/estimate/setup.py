@@ -18,6 +18,7 @@ from ..method import (
     Model,
     OffersBins,
     OffersReplicas,
+    OffersTerms,
     OffersVariations,
     fit_columns,
     resampling,
@@ -25,13 +26,14 @@ from ..method import (
 from ..region import Region
 from ..tasks import Map, Result, named_seed, stream
 from .result import Estimate
+from .terms import Terms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["Setup", "estimate", "fitted", "observe", "template"]
+__all__ = ["Setup", "estimate", "fitted", "observe", "template", "terms"]
 
 _TASKS = 16
 
@@ -111,7 +113,7 @@ def estimate(
     setup, *varied = _sorted([setup, *(one for pair in pairs.values() for one in pair)])
     tasks = [_Task(one, channels, seed) for one in (setup, *varied)]
     first, *others = map(_nominal, tasks)
-    result = replace(Estimate.from_state(_unpack(channels, first)), channels=channels)
+    result = _unpacked(channels, first)
     if replicas and not first["complete"]:
         size = max(1, replicas // _TASKS)
         members = [tuple(range(replicas)[i : i + size]) for i in range(0, replicas, size)]
@@ -124,6 +126,70 @@ def estimate(
     for name, pair in pairs.items():
         result = result.with_variation(name, *(next(shifts) for _ in pair))
     return result
+
+
+def terms(
+    setup: Setup,
+    channels: Sequence[Channel],
+    *,
+    variations: Mapping[str, Setup | tuple[Setup, Setup]] | None = None,
+    seed: int,
+) -> Terms:
+    """Return a background as a relation of counts, for a workspace that fits them together.
+
+    A variation whose setup has other simulated events moves those processes, in all channels; one with other settings
+    of the method moves the relation by what it changes in the channels. Each is one nuisance.
+
+    Parameters
+    ----------
+    setup
+        A method whose model offers terms, and its events.
+    channels
+        The channels of the analysis.
+    variations
+        Name to a setup (mirrored) or an (up, down) pair. The method's own variations are added to them.
+    seed
+        The root of all random streams.
+
+    Raises
+    ------
+    ConfigError
+        If the method has no terms, or a variation changes the observed counts and the settings at once.
+    """
+    channels = tuple(channels)
+    check_names(channels)
+    pairs = _variation_setups(setup, variations or {})
+    found = _terms(setup, channels, seed)
+    for name, sides in pairs.items():
+        if all(side.method == setup.method for side in sides):
+            found = _with_processes(found, name, [_terms(side, channels, seed) for side in sides])
+        else:
+            found = found.with_variation(
+                name, *(_unpacked(channels, _nominal(_Task(side, channels, seed))).nominal for side in sides)
+            )
+    return found
+
+
+def _terms(setup: Setup, channels: tuple[Channel, ...], seed: int) -> Terms:
+    model = fitted(setup, seed=seed)
+    if not isinstance(model, OffersTerms):
+        raise ConfigError(
+            f"{type(setup.method).__name__} has no terms: its yields are no products of free parameters; use estimate()"
+        )
+    return model.terms(setup.events.load(_columns(setup.method, channels)), channels)
+
+
+def _with_processes(found: Terms, name: str, sides: Sequence[Terms]) -> Terms:
+    """Return terms whose processes vary."""
+    for side in sides:
+        if any(not np.array_equal(counts, found.counts[where]) for where, counts in side.counts.items()):
+            raise ConfigError(f"variation '{name}' changes the observed counts, which are no nuisance; drop it")
+    moved = {
+        process: one.with_variation(name, *(side.processes[process].nominal for side in sides))
+        for process, one in found.processes.items()
+        if any(process in side.processes for side in sides)
+    }
+    return replace(found, processes={**found.processes, **moved})
 
 
 @dataclass(frozen=True)
@@ -256,16 +322,18 @@ def _pack(result: Estimate, *, complete: bool) -> Result:
     packed |= {f"seeds/{name}": np.array(seed, np.uint64) for name, seed in result.seeds.items()}
     for name, (up, down) in result.variations.items():
         packed |= {f"up/{name}": up, f"down/{name}": down}
+    packed |= {f"counted/{name}": np.array(True) for name in result.counted}
     return packed
 
 
-def _unpack(channels: tuple[Channel, ...], packed: Result) -> dict[str, Any]:
+def _unpacked(channels: tuple[Channel, ...], packed: Result) -> Estimate:
+    """Return the estimate of named arrays."""
     state: dict[str, Any] = {"channels": [channel.state() for channel in channels]}
     state |= {name: packed[name] for name in ("nominal", "sumw2")}
-    for part in ("replicas", "seeds", "up", "down"):
+    for part in ("replicas", "seeds", "up", "down", "counted"):
         prefix = part + "/"
         state[part] = {key.removeprefix(prefix): value for key, value in packed.items() if key.startswith(prefix)}
-    return state
+    return replace(Estimate.from_state(state), channels=channels)
 
 
 def observe(events: Source, channel: Channel, target: Region) -> Events | None:

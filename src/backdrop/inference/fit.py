@@ -120,8 +120,14 @@ def _strength(profile: Profile, error: float, level: float, label: Label) -> dic
 
 
 def _covariance(likelihood: Likelihood, best: Point) -> Array:
-    """Return the covariance of the parameters, zero for constant ones, shape (parameters, parameters)."""
-    free = np.flatnonzero(~likelihood.fixed)
+    """Return the covariance of the parameters, zero for constant ones, shape (parameters, parameters).
+
+    A parameter that is stopped by its bound has the distance at which the likelihood has fallen by one half, and no
+    correlation with others.
+    """
+    slope = likelihood.gradient(best.parameters)
+    stopped = likelihood.stopped(best.parameters, slope) & ~likelihood.fixed
+    free = np.flatnonzero(~likelihood.fixed & ~stopped)
     information = likelihood.hessian(best.parameters)[np.ix_(free, free)]
     scale = np.sqrt(np.abs(np.diag(information)))
     flat = [likelihood.names[i] for i, size in zip(free, scale, strict=True) if size == 0.0]
@@ -136,6 +142,7 @@ def _covariance(likelihood: Likelihood, best: Point) -> Array:
     inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
     result = np.zeros((len(likelihood.names),) * 2)
     result[np.ix_(free, free)] = inverse
+    result[stopped, stopped] = 0.25 / slope[stopped] ** 2
     return result
 
 
@@ -192,6 +199,8 @@ def _notes(likelihood: Likelihood, best: Point) -> tuple[str, ...]:
                 f"channel '{name}': the expectation is zero at the best fit in bin {', '.join(map(str, here))}, an "
                 "edge of the model; errors and limits are approximate: merge bins"
             )
+    stopped = np.flatnonzero(likelihood.stopped(best.parameters, likelihood.gradient(best.parameters)))
+    notes += [f"parameter '{likelihood.names[i]}' is at its bound, {best.parameters[i]:.4g}" for i in stopped]
     poi = likelihood.poi
     if poi is not None and best.parameters[poi] in (likelihood.lower[poi], likelihood.upper[poi]):
         notes.append(f"the signal strength is at its bound, {best.parameters[poi]:.4g}")

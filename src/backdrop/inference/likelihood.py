@@ -147,6 +147,19 @@ class Likelihood:
         constrained = index in self.normal.where or index in self.poisson.where
         return (None, None) if constrained or index == self.poi else (self.lower[index], self.upper[index])
 
+    @cached_property
+    def reach(self) -> tuple[Array, Array]:
+        """The bounds of all parameters in a fit, infinite where there are none, shapes (parameters,)."""
+        pairs = [self.limits(i) for i in range(len(self.names))]
+        lower = [-np.inf if low is None else low for low, _ in pairs]
+        upper = [np.inf if high is None else high for _, high in pairs]
+        return np.array(lower), np.array(upper)
+
+    def stopped(self, parameters: Array, slope: Array) -> NDArray[np.bool_]:
+        """Say which parameters are at a bound beyond which the value falls, shape (parameters,)."""
+        lower, upper = self.reach
+        return ((parameters <= lower) & (slope > 0.0)) | ((parameters >= upper) & (slope < 0.0))
+
     def walled(self, parameters: Array) -> Index:
         """Return the bins whose expectation has come down to zero."""
         return np.flatnonzero(self.yields(parameters) <= self._wall)

@@ -36,8 +36,9 @@ def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | N
     """Return the minimum over the parameters that are neither constant nor held.
 
     Newton steps, with the Fisher information and later with the second derivatives, until the estimated distance to the
-    minimum is below 1e-9; where they do not get there, or a free factor has bounds, MIGRAD with the analytic gradient.
-    Bounds hold for free factors other than the signal strength: a constraint is bound enough.
+    minimum is below 1e-9; where they do not get there, MIGRAD with the analytic gradient. Bounds hold for free factors
+    other than the signal strength (a constraint is bound enough): a parameter at its bound stays there as long as the
+    likelihood falls beyond it.
 
     Raises
     ------
@@ -48,28 +49,27 @@ def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | N
     full = start.copy()
     full[list(held)] = list(held.values())
     free = np.flatnonzero(~likelihood.fixed & ~np.isin(np.arange(len(full)), list(held)))
-    if any(likelihood.limits(int(i)) != (None, None) for i in free):
-        return migrad(likelihood, full, free)
     return _newton(likelihood, full, free) or migrad(likelihood, full, free)
 
 
 def _newton(likelihood: Likelihood, start: Array, free: NDArray[np.int64]) -> Point | None:
     """Return the minimum, or None if the steps do not reach it."""
+    lower, upper = likelihood.reach
+    start = np.clip(start, lower, upper)
     here = Point(start, likelihood(start))
-    block = np.ix_(free, free)
     for number in range(_STEPS):
         slope, curvature = likelihood.local(here.parameters)
         if number >= _FISHER_STEPS:
             curvature = likelihood.hessian(here.parameters)
-        slope = slope[free]
+        moving = free[~likelihood.stopped(here.parameters, slope)[free]]
         try:
-            step = np.asarray(np.linalg.solve(curvature[block], slope), np.float64)
+            step = np.asarray(np.linalg.solve(curvature[np.ix_(moving, moving)], slope[moving]), np.float64)
         except np.linalg.LinAlgError:
             return None
-        expected = float(slope @ step)
+        expected = float(slope[moving] @ step)
         if 0.0 <= expected < 2.0 * _DISTANCE:
             return here
-        further = _downhill(likelihood, here, free, step, expected)
+        further = _downhill(likelihood, here, moving, step, slope)
         if further is None:
             return here if 0.0 <= expected < _NOISE else None
         here = further
@@ -77,15 +77,18 @@ def _newton(likelihood: Likelihood, start: Array, free: NDArray[np.int64]) -> Po
 
 
 def _downhill(
-    likelihood: Likelihood, here: Point, free: NDArray[np.int64], step: Array, expected: float
+    likelihood: Likelihood, here: Point, moving: NDArray[np.int64], step: Array, slope: Array
 ) -> Point | None:
-    """Return a point along the step that is lower by some of what is expected, None if there is none."""
+    """Return a point along the step, cut off at the bounds, that is lower by some of what is expected, or None."""
+    lower, upper = likelihood.reach
     length = 1.0
     while length > 1e-6:
         parameters = here.parameters.copy()
-        parameters[free] -= length * step
+        parameters[moving] -= length * step
+        parameters = np.clip(parameters, lower, upper)
         value = likelihood(parameters)
-        if value <= here.value - 0.1 * length * expected:
+        expected = float(slope[moving] @ (here.parameters - parameters)[moving])
+        if expected > 0.0 and value <= here.value - 0.1 * expected:
             return Point(parameters, value)
         length /= 2.0
     return None

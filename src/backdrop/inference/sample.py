@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -36,17 +37,23 @@ class Sample:
     estimate
         The estimate.
     signal
-        Whether the signal strength scales it; only a signal may have empty bins.
+        Whether the signal strength scales it.
+    partial
+        Whether it may have empty bins, as a signal may: others stand for the background there.
+    modifiers
+        Channel to the free factors that multiply it there, as pyhf modifiers.
     """
 
     name: str
     title: str
     estimate: Estimate
-    signal: bool
+    signal: bool = False
+    partial: bool = False
+    modifiers: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     def bad(self, yields: Array) -> Mask:
         """Say which yields a template cannot hold."""
-        return yields < 0.0 if self.signal else yields <= 0.0
+        return yields < 0.0 if self.signal or self.partial else yields <= 0.0
 
     def raised(self, what: str, yields: Array, bad: Mask, empty: Empty) -> Array:
         """Return the yields with the bad ones set to the floor.
@@ -71,8 +78,8 @@ class Sample:
                 break
             index -= channel.size
         return (
-            f"channel '{channel.name}' (region '{channel.region.name}'), sample '{self.title}', bin {index} "
-            f"({_edges(channel, index)})"
+            f"channel '{channel.name}' (region '{channel.region.name}'), sample '{self.title}', bin {index}"
+            f"{_edges(channel, index)}"
         )
 
     def by_channel(self, mask: Mask) -> dict[str, tuple[int, ...]]:
@@ -90,4 +97,5 @@ def more(bad: Mask) -> str:
 def _edges(channel: Channel, index: int) -> str:
     where = np.unravel_index(index, channel.shape)
     edges = [np.asarray(axis.edges)[i : i + 2] for axis, i in zip(channel.axes, where, strict=True)]
-    return ", ".join(f"{axis.name} {low:g} to {high:g}" for axis, (low, high) in zip(channel.axes, edges, strict=True))
+    spans = [f"{axis.name} {low:g} to {high:g}" for axis, (low, high) in zip(channel.axes, edges, strict=True)]
+    return f" ({', '.join(spans)})" if spans else ""

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..channel import Channel, overlapping
 from ..errors import ConfigError, CutError, ExportError
-from ..estimate import Estimate
+from ..estimate import Estimate, Terms
 from ..events import Events
 from .label import Label, Names, clean
 from .nuisances import nuisances
 from .observed import counts
+from .relation import parameters, samples
 from .sample import Empty, Sample
 from .strength import strength
 from .template import Template, nominal, template
@@ -29,7 +30,7 @@ _GAMMA = (1e-10, 10.0)
 
 
 def workspace(
-    backgrounds: Mapping[str, Estimate],
+    backgrounds: Mapping[str, Estimate | Terms],
     signal: Mapping[str, Estimate] | None = None,
     observed: Mapping[str, Events | ArrayLike | None] | None = None,
     *,
@@ -47,6 +48,9 @@ def workspace(
       resamples: decomposed together and named ``<block>_pc1``;
     - a variation is the `histosys` ``<sample>_<variation>``, or ``<variation>`` where several samples have it: then it
       is one nuisance;
+    - a background given as `Terms` is a product of free factors (`normfactor`, `shapefactor`, and `normsys` with a
+      constraint too wide to be felt), and its auxiliary channels with their counts join the fit; the processes that were
+      taken from its counts join as samples, unless a background of that name is given for all its channels;
     - the sum of squared weights, and what the components leave out, are the `shapesys` ``<sample>_<channel>_stat`` with
       one factor for each bin.
 
@@ -61,11 +65,13 @@ def workspace(
     Parameters
     ----------
     backgrounds
-        Sample name to estimate.
+        Sample name to estimate, or to terms.
     signal
-        Sample name to estimate; all signals share the signal strength. Without one, nuisances alone are fitted.
+        Sample name to estimate; fill it with ``terms.template`` where a background is given as terms. All signals share
+        the signal strength. Without one, nuisances alone are fitted.
     observed
-        Channel name to rows (unit weights), counts, or None. A channel that is None or missing gets its expected
+        Channel name to rows (unit weights; of a background given as terms, those of its target count), counts, or None.
+        A channel that is None or missing gets its expected
         background (Asimov) and is labelled so.
     poi
         Name of the signal strength. Its bounds reach from where a bin's expectation would be negative to beyond any
@@ -104,14 +110,20 @@ def workspace(
     """
     if not isinstance(empty, str) and not (np.isfinite(empty) and empty > 0.0):
         raise ConfigError(f"empty = {empty!r} is neither 'error' nor a positive number of events")
-    samples = _samples(backgrounds, signal or {})
-    channels = _channels(samples)
+    relations = {name: one for name, one in backgrounds.items() if isinstance(one, Terms)}
+    estimates = _estimates(backgrounds, relations)
+    names = Names("sample")
+    members = _samples(estimates, relations, signal or {}, names)
+    channels = _channels(members)
+    rows = channels | {one.name: one for relation in relations.values() for one in relation.filled}
+    _refuse_overlaps(rows)
     titles = Names("channel")
     plain = {name: titles.give(name, f"channel '{name}'") for name in channels}
-    seen = counts(observed or {}, channels)
-    templates = _templates(samples, channels, poi, empty, keep)
-    data = {name: seen[name] if name in seen else _expected(templates, name) for name in channels}
-    parameters = [strength(poi, templates, data)] if signal else []
+    seen = counts(observed or {}, rows) | {name: n for one in relations.values() for name, n in one.counts.items()}
+    templates = _templates(members, channels, poi, empty, keep)
+    data = {name: seen[name] if name in seen else _expected(templates, relations, one) for name, one in channels.items()}
+    settings = [strength(poi, templates, data)] if signal else []
+    settings += [row for name, one in relations.items() for row in parameters(clean(name), one)]
     return {
         "version": "1.0.0",
         "channels": [{"name": plain[name], "samples": _rows(templates, name, plain[name], poi)} for name in channels],
@@ -119,7 +131,7 @@ def workspace(
         "measurements": [
             {
                 "name": _label(templates, plain, seen).text,
-                "config": {"poi": poi if signal else "", "parameters": parameters + _wide(templates, plain)},
+                "config": {"poi": poi if signal else "", "parameters": settings + _wide(templates, plain)},
             }
         ],
     }
@@ -128,19 +140,41 @@ def workspace(
 # ---- what goes in --------------------------------------------------------------------------------------------------
 
 
-def _samples(backgrounds: Mapping[str, Estimate], signal: Mapping[str, Estimate]) -> list[Sample]:
-    if not backgrounds:
+def _estimates(backgrounds: Mapping[str, Estimate | Terms], relations: Mapping[str, Terms]) -> dict[str, Estimate]:
+    """Return the backgrounds that are estimates: those given, and the processes that belong to relations."""
+    found = {name: one for name, one in backgrounds.items() if isinstance(one, Estimate)}
+    for title, relation in relations.items():
+        for name, process in relation.processes.items():
+            lacking = {one.name for one in relation.all_channels} - {one.name for one in found.get(name, process).channels}
+            if lacking:
+                raise ExportError(
+                    f"background '{name}' is also taken from the counts of '{title}', but is not given in channel "
+                    f"'{min(lacking)}'; leave it out, or fill it with terms.template"
+                )
+            found.setdefault(name, process)
+    return found
+
+
+def _samples(
+    estimates: Mapping[str, Estimate], relations: Mapping[str, Terms], signal: Mapping[str, Estimate], names: Names
+) -> list[Sample]:
+    if not (estimates or relations):
         raise ExportError("no background; give at least one estimate")
-    if both := sorted(backgrounds.keys() & signal.keys()):
+    if both := sorted((estimates.keys() | relations.keys()) & signal.keys()):
         raise ExportError(f"sample '{both[0]}' is both a background and a signal; rename one of them")
-    names = Names("sample")
-    pairs = [(title, one, False) for title, one in backgrounds.items()]
-    pairs += [(title, one, True) for title, one in signal.items()]
-    return [Sample(names.give(title, f"sample '{title}'"), title, one, scaled) for title, one, scaled in pairs]
+    beside = {name for one in relations.values() for name in one.processes}
+    found = []
+    for title, terms in relations.items():
+        found += samples(names.give(title, f"sample '{title}'"), title, terms, names)
+    for title, one in estimates.items():
+        found.append(Sample(names.give(title, f"sample '{title}'"), title, one, partial=title in beside))
+    for title, one in signal.items():
+        found.append(Sample(names.give(title, f"sample '{title}'"), title, one, signal=True))
+    return found
 
 
 def _channels(samples: Sequence[Sample]) -> dict[str, Channel]:
-    """Return the channels of all samples by name: the same in all of them, and disjoint."""
+    """Return the channels of all samples by name: the same in all of them."""
     found: dict[str, tuple[Channel, Sample]] = {}
     for sample in samples:
         for channel in sample.estimate.channels:
@@ -152,13 +186,16 @@ def _channels(samples: Sequence[Sample]) -> dict[str, Channel]:
                 )
             if owner.signal:
                 raise ExportError(f"channel '{channel.name}' has a signal but no background; add a background to it")
-    channels = {name: channel for name, (channel, _) in found.items()}
-    if pair := overlapping(tuple(channels.values())):
+    return {name: channel for name, (channel, _) in found.items()}
+
+
+def _refuse_overlaps(rows: Mapping[str, Channel]) -> None:
+    """Refuse channels that may share rows; in a channel of terms these are the rows of the target."""
+    if pair := overlapping(tuple(rows.values())):
         raise CutError(
             f"channels '{pair[0]}' and '{pair[1]}' may share rows, which a likelihood would count twice; make their "
-            f"regions disjoint, for instance by '& ~({channels[pair[0]].region.cut})' in that of '{pair[1]}'"
+            f"regions disjoint, for instance by '& ~({rows[pair[0]].region.cut})' in that of '{pair[1]}'"
         )
-    return channels
 
 
 def _templates(
@@ -179,7 +216,7 @@ def _templates(
     for sample in samples:
         for channel in sample.estimate.channels:
             names.give(_stat(sample, channel.name), f"the bins of sample '{sample.title}' in channel '{channel.name}'")
-    if not any(one.sample.signal or one.shapes or one.variance.any() for one in templates):
+    if not any(one.sample.signal or one.sample.modifiers or one.shapes or one.variance.any() for one in templates):
         raise ExportError("there is no signal and no uncertainty, so nothing to fit; add one")
     return templates
 
@@ -193,8 +230,10 @@ def _in(templates: Sequence[Template], channel: str) -> list[tuple[Template, sli
     return [(one, one.sample.estimate.bins(channel)) for one in having]
 
 
-def _expected(templates: Sequence[Template], channel: str) -> Array:
-    yields = [one.nominal[bins] for one, bins in _in(templates, channel) if not one.sample.signal]
+def _expected(templates: Sequence[Template], relations: Mapping[str, Terms], channel: Channel) -> Array:
+    """Return the expected background of a channel, free factors at their start."""
+    plain = [pair for pair in _in(templates, channel.name) if not (pair[0].sample.signal or pair[0].sample.modifiers)]
+    yields = [one.nominal[bins] for one, bins in plain] + [one.expected(channel) for one in relations.values()]
     return np.asarray(np.sum(yields, axis=0))
 
 
@@ -208,6 +247,7 @@ def _rows(templates: Sequence[Template], channel: str, plain: str, poi: str) -> 
         modifiers: list[dict[str, Any]] = []
         if one.sample.signal:
             modifiers.append({"name": poi, "type": "normfactor", "data": None})
+        modifiers += [dict(factor) for factor in one.sample.modifiers.get(channel, ())]
         for name, (up, down) in one.shapes.items():
             if (up[bins] != one.nominal[bins]).any() or (down[bins] != one.nominal[bins]).any():
                 shape = {"hi_data": up[bins].tolist(), "lo_data": down[bins].tolist()}

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..io import load as load_model
 from .abcd import ABCD, ABCDModel
+from .likelihood_abcd import LikelihoodABCD, LikelihoodABCDModel
 
-__all__ = ["ABCD", "METHODS", "ABCDModel", "Row", "load"]
+__all__ = ["ABCD", "METHODS", "ABCDModel", "LikelihoodABCD", "LikelihoodABCDModel", "Row", "load"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class Row:
 
 METHODS: Mapping[str, Row] = {
     row.name: row
-    for row in (Row("abcd", ABCD, ABCDModel, "ABCD: transfer factor from two (nearly) independent variables"),)
+    for row in (
+        Row("abcd", ABCD, ABCDModel, "ABCD: transfer factor from two (nearly) independent variables"),
+        Row("likelihood_abcd", LikelihoodABCD, LikelihoodABCDModel, "ABCD as a likelihood of the counts"),
+    )
 }
 
 

@@ -1,4 +1,4 @@
-"""Transfer factors: constant, per bin, or a polynomial of a variable."""
+"""Transfer factors: constant, per bin, a polynomial of a variable, or the exponential of one along an axis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..channel import axis_from_state, axis_state
+from ..channel import Channel, axis_from_state, axis_state
 from ..errors import ConfigError, FitError
 from ..events import Events, check_finite
 from ..region import Region
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Binned", "Constant", "Polynomial", "Transfer", "transfer_from_state"]
+__all__ = ["Binned", "Chebyshev", "Constant", "Factors", "Polynomial", "Transfer", "transfer_from_state"]
 
 _SINGULAR = 1e-9
 
@@ -148,16 +148,142 @@ class Polynomial:
         return {"kind": "Polynomial", "column": self.column, "degree": self.degree}
 
 
+@dataclass(frozen=True)
+class Chebyshev:
+    """One transfer factor for each bin of an axis, smooth along it: ``exp(c_0 + sum_k c_k T_k(x))``.
+
+    ``T_k`` are Chebyshev polynomials and x is the centre of the bin, from -1 to 1 over the axis.
+
+    Attributes
+    ----------
+    axis
+        The axis.
+    degree
+        The degree of the exponent, below the number of bins.
+    """
+
+    axis: Any
+    degree: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.degree < len(self.axis):
+            raise ConfigError(
+                f"the exponent of a transfer factor over {len(self.axis)} bins of '{self.axis.name}' has a degree from "
+                f"0 to {len(self.axis) - 1}, not {self.degree}"
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The binned column."""
+        return (str(self.axis.name),)
+
+    def basis(self) -> Array:
+        """Return ``T_1`` to ``T_degree`` in the bins, shape (bins, degree)."""
+        edges = np.asarray(self.axis.edges, np.float64)
+        centres = (edges[:-1] + edges[1:]) / 2.0
+        place = 2.0 * (centres - edges[0]) / (edges[-1] - edges[0]) - 1.0
+        return np.asarray(np.polynomial.chebyshev.chebvander(place, self.degree)[:, 1:])
+
+    def state(self) -> dict[str, Any]:
+        """Return the transfer factor's form as plain values."""
+        return {"kind": "Chebyshev", "axis": axis_state(self.axis), "degree": self.degree}
+
+
 Transfer = Constant | Binned | Polynomial
 
 
-def transfer_from_state(state: Mapping[str, Any]) -> Transfer:
+def transfer_from_state(state: Mapping[str, Any]) -> Transfer | Chebyshev:
     """Restore a transfer factor's form from its state."""
+    if state["kind"] == "Chebyshev":
+        return Chebyshev(axis_from_state(state["axis"]), int(state["degree"]))
     if state["kind"] == "Binned":
         return Binned(axis_from_state(state["axis"]))
     if state["kind"] == "Polynomial":
         return Polynomial(state["column"], int(state["degree"]))
     return Constant()
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """A transfer factor as free factors of a likelihood.
+
+    Attributes
+    ----------
+    axis
+        Its axis, None for a constant.
+    design
+        Exponent of each factor in each transfer bin, shape (transfer bins, factors).
+    levels
+        How many of the factors, the first ones, are normalisations; the others are exponents of a smooth form.
+    """
+
+    axis: Any
+    design: Array
+    levels: int
+
+    @classmethod
+    def of(cls, transfer: Constant | Binned | Chebyshev) -> Factors:
+        """Return the factors of a form."""
+        if isinstance(transfer, Constant):
+            return cls(None, np.ones((1, 1)), 1)
+        bins = len(transfer.axis)
+        if isinstance(transfer, Binned):
+            return cls(transfer.axis, np.eye(bins), bins)
+        return cls(transfer.axis, np.hstack([np.ones((bins, 1)), transfer.basis()]), 1)
+
+    @property
+    def size(self) -> int:
+        """How many factors there are."""
+        return self.design.shape[1]
+
+    @property
+    def everywhere(self) -> NDArray[np.int64]:
+        """All transfer bins."""
+        return np.arange(len(self.design))
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """The names of the normalisations."""
+        return ("transfer",) if self.levels == 1 else tuple(f"transfer_{i}" for i in range(self.levels))
+
+    @property
+    def slope_names(self) -> tuple[str, ...]:
+        """The names of the exponents."""
+        return tuple(f"transfer_c{k}" for k in range(1, self.size - self.levels + 1))
+
+    def names(self, place: int) -> tuple[tuple[str, ...], dict[str, float]]:
+        """Return the normalisations of a transfer bin, and the exponents of its smooth part."""
+        levels = [name for i, name in enumerate(self.level_names) if self.design[place, i]]
+        slopes = self.design[place, self.levels :].tolist()
+        return tuple(levels), dict(zip(self.slope_names, slopes, strict=True))
+
+    def places(self, channel: Channel) -> NDArray[np.int64]:
+        """Return the transfer bin of each flat bin of a channel.
+
+        Raises
+        ------
+        ConfigError
+            If the channel is not binned in the axis, or one of its bins is not within one transfer bin.
+        """
+        if self.axis is None:
+            return np.zeros(channel.size, np.int64)
+        found = [i for i, axis in enumerate(channel.axes) if axis.name == self.axis.name]
+        if not found:
+            raise ConfigError(
+                f"the transfer factor runs along '{self.axis.name}', which is no axis of channel '{channel.name}'; bin "
+                "the channel in it too"
+            )
+        edges, own = (np.asarray(one.edges, np.float64) for one in (self.axis, channel.axes[found[0]]))
+        tiny = 1e-9 * float(np.abs(edges).max() + np.abs(own).max())
+        place = np.searchsorted(edges, own[:-1] + tiny, side="right") - 1
+        outside = (place < 0) | (place >= len(edges) - 1)
+        if outside.any() or (own[1:] > edges[place + 1] + tiny).any():
+            raise ConfigError(
+                f"channel '{channel.name}' has the edges {own.tolist()} in '{self.axis.name}', the transfer factor "
+                f"{edges.tolist()}: every bin of the channel must lie within one of the transfer factor's"
+            )
+        index = np.unravel_index(np.arange(channel.size), channel.shape)[found[0]]
+        return np.asarray(place[index], np.int64)
 
 
 def _positive(below: Array, where: Region, place: str) -> None:

@@ -68,6 +68,8 @@ class Bins:
         index = np.arange(channel.size).reshape(channel.shape)
         where = index[tuple(at.get(axis.name, slice(None)) for axis in channel.axes)].ravel()
         fixed = ", ".join(interval(axis, at[axis.name]) for axis in channel.axes if axis.name in at)
+        if not channel.axes:
+            return cls(np.arange(2.0), where, "All events", "bin")
         if len(free) == 1:
             edges = np.asarray(free[0].edges, float)
             return cls(edges, where, title(free[0]), width(free[0]), fixed=fixed)
@@ -164,5 +166,5 @@ def _check_slice(channel: Channel, at: dict[str, int]) -> None:
             raise ConfigError(f"channel '{channel.name}' has no axis '{name}'{nearest(name, axes)}")
         if not 0 <= bin < axes[name]:
             raise ConfigError(f"axis '{name}' of channel '{channel.name}' has bins 0 to {axes[name] - 1}, not {bin}")
-    if len(at) == len(axes):
+    if at and len(at) == len(axes):
         raise ConfigError(f"every axis of channel '{channel.name}' is fixed; leave one to draw")

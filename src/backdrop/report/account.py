@@ -85,7 +85,7 @@ def _channels(results: Results) -> list[Channel]:
 
 def _channel(results: Results, channel: Channel) -> list[object]:
     sealed = [method for method in results.methods if results.is_sealed(method, channel.name)]
-    bins = " × ".join(_axis(axis) for axis in channel.axes)
+    bins = " × ".join(_axis(axis) for axis in channel.axes) or "one bin"
     region = join([channel.region.name, element("br"), code(channel.region.cut)])
     return [channel.name, region, bins, _state(bool(sealed))]
 

@@ -79,6 +79,7 @@ def _bin_names(one: Closure) -> list[str]:
             f"{label + ' ' if several else ''}{axis.edges[int(i)]:g} to {axis.edges[int(i) + 1]:g}"
             for axis, label, i in zip(axes, labels, place, strict=True)
         )
+        or "all events"
         for place in places
     ]
 
