@@ -144,7 +144,7 @@ class Estimate:
         return sum((np.outer(d, d) for d in shifts), np.zeros((len(self.nominal),) * 2))
 
     def statistical_covariance(self) -> Array:
-        """Return the statistical part: sum of squared weights, replica blocks, and the variations of a fit to counts."""
+        """Return the statistical part: sum of squared weights, replica blocks, and the variations of a counting fit."""
         total = np.diag(self.sumw2) + self._shifts(self.counted)
         for rows in self.replicas.values():
             centred = rows - rows.mean(axis=0)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parameters", "samples"]
 
+
 def samples(name: str, title: str, terms: Terms, names: Names) -> Iterator[Sample]:
     """Yield the samples of a relation: one for each part of it, in all channels that it has."""
     for part in dict.fromkeys(term.part for term in terms.terms):

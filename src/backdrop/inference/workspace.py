@@ -48,9 +48,9 @@ def workspace(
       resamples: decomposed together and named ``<block>_pc1``;
     - a variation is the `histosys` ``<sample>_<variation>``, or ``<variation>`` where several samples have it: then it
       is one nuisance;
-    - a background given as `Terms` is a product of free factors (`normfactor`, `shapefactor`, and `normsys` with a
-      constraint too wide to be felt), and its auxiliary channels with their counts join the fit; the processes that were
-      taken from its counts join as samples, unless a background of that name is given for all its channels;
+    - a background given as `Terms` is a product of free factors (`normfactor`, `shapefactor`, and `normsys` whose
+      constraint is too wide to be felt), and its auxiliary channels with their counts join the fit; the processes that
+      were taken from its counts join as samples, unless a background of that name is given for all its channels;
     - the sum of squared weights, and what the components leave out, are the `shapesys` ``<sample>_<channel>_stat`` with
       one factor for each bin.
 
@@ -121,7 +121,9 @@ def workspace(
     plain = {name: titles.give(name, f"channel '{name}'") for name in channels}
     seen = counts(observed or {}, rows) | {name: n for one in relations.values() for name, n in one.counts.items()}
     templates = _templates(members, channels, poi, empty, keep)
-    data = {name: seen[name] if name in seen else _expected(templates, relations, one) for name, one in channels.items()}
+    data = {
+        name: seen[name] if name in seen else _expected(templates, relations, one) for name, one in channels.items()
+    }
     settings = [strength(poi, templates, data)] if signal else []
     settings += [row for name, one in relations.items() for row in parameters(clean(name), one)]
     return {
@@ -145,7 +147,9 @@ def _estimates(backgrounds: Mapping[str, Estimate | Terms], relations: Mapping[s
     found = {name: one for name, one in backgrounds.items() if isinstance(one, Estimate)}
     for title, relation in relations.items():
         for name, process in relation.processes.items():
-            lacking = {one.name for one in relation.all_channels} - {one.name for one in found.get(name, process).channels}
+            lacking = {one.name for one in relation.all_channels} - {
+                one.name for one in found.get(name, process).channels
+            }
             if lacking:
                 raise ExportError(
                     f"background '{name}' is also taken from the counts of '{title}', but is not given in channel "
@@ -163,7 +167,7 @@ def _samples(
     if both := sorted((estimates.keys() | relations.keys()) & signal.keys()):
         raise ExportError(f"sample '{both[0]}' is both a background and a signal; rename one of them")
     beside = {name for one in relations.values() for name in one.processes}
-    found = []
+    found: list[Sample] = []
     for title, terms in relations.items():
         found += samples(names.give(title, f"sample '{title}'"), title, terms, names)
     for title, one in estimates.items():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LogLinear", "Products"]
 
 _STEPS = 200
-_DISTANCE = 1e-12
+_DISTANCE = 1e-10
 _STIFFNESS = 0.3
 _DOUBLINGS = 7
 _LIFT = 0.5
@@ -158,7 +158,7 @@ class LogLinear:
             if expected < _DISTANCE:
                 return theta
             length = min(1.0, 3.0 / float(np.abs(step).max()))
-            while length > 1e-9:
+            while length > 1e-6:
                 trial = theta - length * step
                 found = self.value(trial) + (pull.value(trial) if pull else 0.0)
                 if found <= value - 0.1 * length * expected:

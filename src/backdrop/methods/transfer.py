@@ -192,8 +192,8 @@ class Chebyshev:
 Transfer = Constant | Binned | Polynomial
 
 
-def transfer_from_state(state: Mapping[str, Any]) -> Transfer | Chebyshev:
-    """Restore a transfer factor's form from its state."""
+def transfer_from_state(state: Mapping[str, Any]) -> Any:
+    """Restore a transfer factor's form, whichever it is, from its state."""
     if state["kind"] == "Chebyshev":
         return Chebyshev(axis_from_state(state["axis"]), int(state["degree"]))
     if state["kind"] == "Binned":
@@ -234,7 +234,7 @@ class Factors:
     @property
     def size(self) -> int:
         """How many factors there are."""
-        return self.design.shape[1]
+        return int(self.design.shape[1])
 
     @property
     def everywhere(self) -> NDArray[np.int64]:

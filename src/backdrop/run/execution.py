@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,10 @@ import numpy as np
 from ..channel import Channel
 from ..config.analysis import Analysis, Fit, Process, Task
 from ..config.combination import Combination
-from ..estimate import Estimate, Setup, estimate, observe, template
+from ..estimate import Estimate, Setup, Terms, estimate, fitted, observe, template, terms
 from ..events import Events, Source
 from ..inference import fit, workspace
-from ..method import target
+from ..method import OffersTerms, target
 from ..region import Region
 from ..tasks import Map
 from ..validation import closure, weight_health
@@ -97,20 +97,26 @@ class _Inputs:
         return self.of(Combination(((name, 1.0),)))
 
 
-def _estimate(analysis: Analysis, name: str, inputs: _Inputs, map: Map) -> Estimate:
-    def setup(task: Task) -> Setup:
-        return Setup(task.method, inputs.of(task.events))
+def _setup(task: Task, inputs: _Inputs) -> Setup:
+    return Setup(task.method, inputs.of(task.events))
 
-    variations: dict[str, Setup | tuple[Setup, Setup]] = {}
+
+def _setups(analysis: Analysis, name: str, inputs: _Inputs) -> dict[str, Setup | tuple[Setup, Setup]]:
+    """Return the setups of a method's variations."""
+    found: dict[str, Setup | tuple[Setup, Setup]] = {}
     for label, sides in analysis.variations[name].items():
-        setups = [setup(side) for side in sides]
-        variations[label] = (setups[0], setups[1]) if len(setups) == 2 else setups[0]
+        setups = [_setup(side, inputs) for side in sides]
+        found[label] = (setups[0], setups[1]) if len(setups) == 2 else setups[0]
+    return found
+
+
+def _estimate(analysis: Analysis, name: str, inputs: _Inputs, map: Map) -> Estimate:
     given = analysis.configuration
     return estimate(
-        setup(analysis.tasks[name]),
+        _setup(analysis.tasks[name], inputs),
         analysis.tasks[name].channels,
         replicas=given.replicas,
-        variations=variations,
+        variations=_setups(analysis, name, inputs),
         seed=given.seed,
         map=map,
     )
@@ -162,18 +168,39 @@ def _yields(values: NDArray[Any], variances: NDArray[Any]) -> NDArray[Any]:
 def _workspace(analysis: Analysis, asked: Fit, name: str, found: Estimate, inputs: _Inputs) -> dict[str, Any]:
     channels = tuple(analysis.channel(one) for one in asked.channels)
     where = target(analysis.tasks[name].method)
-    backgrounds = {name: found.only(*asked.channels)}
-    backgrounds |= {label: _process(one, channels, where, inputs) for label, one in asked.backgrounds.items()}
-    signal = None if asked.signal is None else {"signal": _process(Process(asked.signal), channels, where, inputs)}
+    relation = _relation(analysis, name, channels, found.only(*asked.channels), inputs)
+    backgrounds: dict[str, Estimate | Terms] = {name: relation or found.only(*asked.channels)}
+
+    def filled(process: Process) -> Estimate:
+        if relation is None:
+            return _process(process, channels, [replace(one, region=one.region & where) for one in channels], inputs)
+        return _process(process, relation.all_channels, relation.filled, inputs)
+
+    backgrounds |= {label: filled(one) for label, one in asked.backgrounds.items()}
+    signal = None if asked.signal is None else {"signal": filled(Process(asked.signal))}
     data: dict[str, Events | None] = {one.name: observe(inputs.sample(asked.data), one, where) for one in channels}
     return workspace(backgrounds, signal, data, empty="error" if asked.empty is None else asked.empty)
 
 
-def _process(process: Process, channels: tuple[Channel, ...], where: Region, inputs: _Inputs) -> Estimate:
-    """Return simulated events of the target rows, with their variations."""
+def _relation(
+    analysis: Analysis, name: str, channels: tuple[Channel, ...], found: Estimate, inputs: _Inputs
+) -> Terms | None:
+    """Return a method's background as a relation, where it has one; what only the estimate knows is added to it."""
+    setup = _setup(analysis.tasks[name], inputs)
+    if not isinstance(fitted(setup, seed=analysis.configuration.seed), OffersTerms):
+        return None
+    relation = terms(setup, channels, variations=_setups(analysis, name, inputs), seed=analysis.configuration.seed)
+    known = relation.variations.keys() | {label for one in relation.processes.values() for label in one.variations}
+    for label, pair in found.variations.items():
+        if label not in known | found.counted:
+            relation = relation.with_variation(label, *pair)
+    return relation
+
+
+def _process(process: Process, channels: tuple[Channel, ...], inside: Sequence[Channel], inputs: _Inputs) -> Estimate:
+    """Return simulated events of the rows inside, with their variations."""
 
     def filled(events: Combination) -> Estimate:
-        inside = [replace(channel, region=channel.region & where) for channel in channels]
         return replace(template(inputs.of(events), inside), channels=channels)
 
     found = filled(process.events)
