@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import FitError
 from .minimise import Profile
 
-__all__ = ["Asymptotic", "discovery", "interval"]
+__all__ = ["Asymptotic", "capped", "discovery", "interval"]
 
 _BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _PRECISION = 1e-5
@@ -83,7 +83,7 @@ class Asymptotic:
         """Return CLs of the data at a positive signal strength."""
         from scipy.special import ndtr
 
-        statistic, spread = self._statistic(strength), np.sqrt(self.asimov.rise(strength))
+        statistic, spread = capped(self.data, strength), np.sqrt(self.asimov.rise(strength))
         if spread == 0.0:
             return 1.0
         shift = np.sqrt(statistic) - spread
@@ -118,12 +118,19 @@ class Asymptotic:
     def _reaching(self, target: float) -> float:
         return _crossing(lambda strength: float(np.sqrt(self.asimov.rise(strength))) - target, target * self.scale)
 
-    def _statistic(self, strength: float) -> float:
-        if self.data.strength > strength:
-            return 0.0
-        if self.data.strength < 0.0:
-            return max(2.0 * (self.data.at(strength).value - self.data.at(0.0).value), 0.0)
-        return self.data.rise(strength)
+
+def capped(profile: Profile, strength: float) -> float:
+    """Return the statistic ``q~`` of a positive signal strength: zero where the best one is above it.
+
+    References
+    ----------
+    Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727, eq. (16).
+    """
+    if profile.strength > strength:
+        return 0.0
+    if profile.strength < 0.0:
+        return max(2.0 * (profile.at(strength).value - profile.at(0.0).value), 0.0)
+    return profile.rise(strength)
 
 
 def _crossing(function: Callable[[float], float], guess: float, most: float = np.inf) -> float:
