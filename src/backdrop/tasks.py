@@ -69,7 +69,7 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield b"events" + value.fingerprint.encode()
     elif isinstance(value, Region):
         yield b"region" + repr(value.cut).encode()
-    elif value is None or isinstance(value, bool | int | float | str | bytes | np.generic):
+    elif value is None or isinstance(value, bool | int | float | str | bytes | slice | np.generic):
         yield f"{type(value).__name__}:{value!r}".encode()
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
         yield f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes()

@@ -1,7 +1,8 @@
-"""Inference: estimates as a binned likelihood, and its fit."""
+"""Inference: estimates as a binned likelihood, its fit, and its pseudo-experiments."""
 
-from .fit import fit
+from .fit import fit, scan
 from .result import FitResult
+from .toys import ToyLimit, Toys, ToyValue
 from .workspace import workspace
 
-__all__ = ["FitResult", "fit", "workspace"]
+__all__ = ["FitResult", "ToyLimit", "ToyValue", "Toys", "fit", "scan", "workspace"]

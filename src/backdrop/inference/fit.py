@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["fit"]
+__all__ = ["fit", "scan"]
 
 _FLAT = 1e-7
 
@@ -100,11 +100,38 @@ def fit(workspace: Mapping[str, Any], *, poi: str | None = None, level: float = 
         impacts=_impacts(likelihood, covariance),
         postfit=_postfit(likelihood, best, covariance, label),
         deviance=max(2.0 * best.value, 0.0),
-        ndf=len(likelihood.data) - _unconstrained(likelihood),
+        ndf=likelihood.ndf,
         asimov_channels=label.asimov,
         notes=label.notes + _notes(likelihood, best),
         **found,
     )
+
+
+def scan(workspace: Mapping[str, Any], values: Sequence[float], *, poi: str | None = None) -> NDArray[np.float64]:
+    """Return twice the rise of the profiled negative log-likelihood at values of a free factor, shape (values,).
+
+    Where it is one and four are the ends of the intervals of one and two standard deviations.
+
+    Parameters
+    ----------
+    workspace
+        As for :func:`fit`.
+    values
+        Values of the factor.
+    poi
+        The factor, if it is not the signal strength that the workspace names.
+
+    Raises
+    ------
+    FitError
+        If there is no such free factor, the workspace cannot be read or a fit does not converge.
+    """
+    likelihood = read(workspace)
+    likelihood = likelihood if poi is None else likelihood.with_poi(poi)
+    if likelihood.poi is None:
+        raise FitError("the workspace has no signal strength to scan; name a free factor with poi=")
+    profile = Profile(likelihood, likelihood.poi, likelihood.start)
+    return np.array([profile.rise(float(value)) for value in values])
 
 
 def _strength(profile: Profile, error: float, level: float, label: Label) -> dict[str, Any]:
@@ -182,11 +209,6 @@ def _postfit(likelihood: Likelihood, best: Point, covariance: Array, label: Labe
         total = np.sum(list(samples.values()), axis=0)
         result[name] = Fitted(observed, samples, tuple(total.tolist()), tuple(errors[bins].tolist()))
     return result
-
-
-def _unconstrained(likelihood: Likelihood) -> int:
-    constrained = np.concatenate([likelihood.normal.where, likelihood.poisson.where])
-    return int(np.count_nonzero(~likelihood.fixed)) - int(np.count_nonzero(~likelihood.fixed[constrained]))
 
 
 def _notes(likelihood: Likelihood, best: Point) -> tuple[str, ...]:

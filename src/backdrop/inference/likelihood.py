@@ -147,6 +147,13 @@ class Likelihood:
         constrained = index in self.normal.where or index in self.poisson.where
         return (None, None) if constrained or index == self.poi else (self.lower[index], self.upper[index])
 
+    @property
+    def ndf(self) -> int:
+        """The bins less the free parameters without a constraint."""
+        constrained = np.concatenate([self.normal.where, self.poisson.where])
+        free = int(np.count_nonzero(~self.fixed)) - int(np.count_nonzero(~self.fixed[constrained]))
+        return len(self.data) - free
+
     @cached_property
     def reach(self) -> tuple[Array, Array]:
         """The bounds of all parameters in a fit, infinite where there are none, shapes (parameters,)."""

@@ -122,7 +122,7 @@ class Toys:
         if self.toys < 2:
             raise ConfigError(f"{self.toys} toys are no distribution; ask for hundreds")
 
-    def limit(self, level: float = 0.95, points: int = 7) -> ToyLimit:
+    def limit(self, level: float = 0.95, points: int = 9) -> ToyLimit:
         """Return the CLs upper limit.
 
         The distributions of ``q~`` with and without signal are drawn at `points` signal strengths around the
@@ -139,7 +139,7 @@ class Toys:
         reference = Profile(likelihood.asimov(none.parameters), index, none.parameters)
         error = _spread(profile, reference)
         low, *_, high = Asymptotic(profile, reference, level, error).expected()
-        strengths = np.geomspace(0.5 * low, 2.0 * high, points)
+        strengths = np.geomspace(0.6 * low, 1.6 * high, points)
         rows = []
         for point, strength in enumerate(strengths.tolist()):
             with_signal = self._draw(likelihood, profile.at(strength).parameters, "capped", strength, f"signal {point}")
@@ -183,6 +183,8 @@ class Toys:
             If a channel holds no data.
         """
         likelihood, _, _ = self._read(data=True, signal=False)
+        if likelihood.ndf < 1:
+            raise FitError("as many free parameters as bins: every data set is described, so nothing is tested")
         best = minimise(likelihood, likelihood.start)
         return _tail(self._draw(likelihood, best.parameters, "deviance", 0.0, "goodness"), 2.0 * best.value)
 
@@ -216,7 +218,7 @@ class Toys:
                 found.append(bound)
                 continue
             far = profile.strength + 1.5 * step
-            while excess(far) > 0.0 and not (far == bound):
+            while excess(far) > 0.0 and far != bound:
                 far = profile.strength + 1.5 * (far - profile.strength)
                 far = max(far, bound) if step < 0.0 else min(far, bound)
             inside = profile.strength + 0.05 * step
@@ -295,7 +297,7 @@ def _cls(with_signal: Array, without: Array, seen: Array) -> Array:
 
 
 def _band(found: Array, band: float) -> float:
-    """Return CLs of background alone at a band: a large statistic, a small CLs, is an upward fluctuation of sensitivity."""
+    """Return CLs of background alone at a band of its distribution over background toys."""
     from scipy.special import ndtr
 
     return float(np.quantile(found, float(ndtr(band))))

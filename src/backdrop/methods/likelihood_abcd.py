@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..channel import Channel
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..estimate.result import Estimate
 from ..estimate.terms import Terms
 from ..events import Events
+from ..learn.exact import Ratio
 from ..region import Region
-from .sheet import CountFit
+from .sheet import CountFit, Sheet
 from .transfer import Binned, Chebyshev, Constant, transfer_from_state
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["LikelihoodABCD", "LikelihoodABCDModel"]
+__all__ = ["LikelihoodABCD", "LikelihoodABCDModel", "exact_interval"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class LikelihoodABCD:
     ----------
     - The variables are correlated, or classes of different means are mixed: closure fails as for the counting form.
     - D is empty, in all or in one bin of a `Binned` transfer factor: nothing bounds the ratio.
-    - Counts are below about 50: the profile likelihood intervals cover less or more than they say; `interval` of
-      this module gives exact ones.
+    - Counts are below about 50: profile likelihood intervals cover less or more than they say; `exact_interval` gives
+      better ones.
     - A signal is in B, C or D and the estimate alone is used: put the signal into the workspace instead.
 
     Raises
@@ -231,3 +232,40 @@ class LikelihoodABCDModel:
             **regions, transfer=transfer, observed=state["observed"], kappa=kappa, kappa_error=error
         )
         return cls(method, np.asarray(state["factor"]))
+
+
+def exact_interval(
+    method: LikelihoodABCD, region: Region, events: Events, *, level: float = 0.6827, toys: int = 10_000, seed: int = 1
+) -> tuple[float, float]:
+    """Return the interval of the yield in a channel region from toys, for counts below about 50.
+
+    It is that of the counts alone: a constant transfer factor, no other processes. Where those matter, fit the terms
+    and ask for the interval of the signal strength (`backdrop.inference.Toys`).
+
+    Raises
+    ------
+    ConfigError
+        If the method has another transfer factor, or a second control region.
+    DataError
+        If other processes are expected, the rows have weights, or D is empty.
+
+    Examples
+    --------
+    >>> from backdrop.synthetic import GaussianPlane
+    >>> tight, loose = Region("tight", "x2 > 1"), Region("loose", "x2 <= 1")
+    >>> method = LikelihoodABCD(tight, loose, Region("low x1", "x1 <= 1"))
+    >>> few = GaussianPlane(fakes=100, reals=0).draw(seed=1)
+    >>> low, high = exact_interval(method, Region("high x1", "x1 > 1"), few, toys=1000)
+    >>> 0 < low < high
+    True
+    """
+    if not isinstance(method.transfer, Constant) or method.farther is not None:
+        raise ConfigError("exact intervals are those of four regions with one constant transfer factor")
+    sheet = Sheet.of(method, events, [Channel("wanted", region)])
+    (source,), ((target, below),) = sheet.sources, sheet.rows
+    counted = (source, target, below)
+    if any(one.others.any() for one in counted):
+        raise DataError("exact intervals take no other processes; fit the terms and use backdrop.inference.Toys")
+    b, c, d = (float(one.observed[0]) for one in counted)
+    low, high = Ratio(b, c, d, toys, seed).interval(level)
+    return method.kappa * low, method.kappa * high
