@@ -12,30 +12,45 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import hist
 import numpy as np
 
 from backdrop import Channel, Setup
 from backdrop.methods.abcd import Plane
+from backdrop.methods.likelihood_abcd import LikelihoodABCD
 from backdrop.methods.transfer import Binned
 from backdrop.synthetic import GaussianPlane
-from backdrop.tasks import pool, write_atomic
+from backdrop.tasks import Map, pool, write_atomic
 from backdrop.validation import Coverage, coverage
 
 from .harness import RESULTS, machine, versions
+from .intervals import IntervalEnsemble
 
 KEPT = Path(__file__).resolve().parent / ".validate"
 STEP = 100
 
 
+class Validation(Protocol):
+    """What can be validated, step by step."""
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        ...
+
+    def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
+        """Yield the result after every step; `toys`, `of` and `met` say how far it is, and whether it holds."""
+        ...
+
+
 @dataclass(frozen=True)
-class Validation:
+class PullEnsemble:
     """An ensemble: how to draw a toy, its truth, how many toys, and the bands of the pull mean and width."""
 
     title: str
@@ -47,7 +62,37 @@ class Validation:
     toys: int
     mean: tuple[float, float]
     width: tuple[float, float]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
+        """Yield the pulls so far."""
+        for toys in range(STEP, self.toys + 1, STEP):
+            found = coverage(
+                self.make, self.channels, self.truth, toys=toys, seed=self.seed, replicas=self.replicas, map=spread,
+                directory=home,
+            )  # fmt: skip
+            yield self._record(found)
+
+    def _record(self, found: Coverage) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "toys": found.toys,
+            "of": self.toys,
+            "replicas": self.replicas,
+            "seed": self.seed,
+            "bands": {"mean": self.mean, "width": self.width},
+            "met": found.meets(self.mean, self.width, bins=True),
+            "pulls": [
+                {
+                    "quantity": quantity,
+                    "mean": round(float(table.mean[i]), 4),
+                    "mean_error": round(float(table.mean_error[i]), 4),
+                    "width": round(float(table.width[i]), 4),
+                    "width_error": round(float(table.width_error[i]), 4),
+                }
+                for table in (found.yields, found.bins)
+                for i, quantity in enumerate(table.names)
+            ],
+        }
 
 
 PLANE = Plane("x1", "x2", 0.0, 0.0)
@@ -67,12 +112,18 @@ def binned_plane(seed: int) -> Setup:
     return Setup(PLANE.abcd(Binned(MASS)), GaussianPlane(fakes=40_000, reals=0).draw(seed=seed))
 
 
+def likelihood_minus_reals(seed: int) -> Setup:
+    """The same sample as `plane_minus_reals`, for the likelihood."""
+    setup, roles = plane_minus_reals(seed), PLANE.abcd()
+    return replace(setup, method=LikelihoodABCD(roles.target, roles.source, roles.control))
+
+
 def _abcd(fakes: GaussianPlane) -> np.ndarray:
     return fakes.expected(0.0, 0.0)["A"] * fakes.mass_shares(np.asarray(MASS.edges))
 
 
 VALIDATIONS: Mapping[str, Validation] = {
-    "abcd": Validation(
+    "abcd": PullEnsemble(
         "ABCD, reals subtracted, 3000 expected fakes in each region: yield and four mass bins",
         plane_minus_reals,
         (Channel("SR", PLANE.region, (MASS,)),),
@@ -83,7 +134,7 @@ VALIDATIONS: Mapping[str, Validation] = {
         mean=(0.0, 0.0),
         width=(1.0, 1.0),
     ),
-    "abcd_binned": Validation(
+    "abcd_binned": PullEnsemble(
         "ABCD with a transfer factor per mass bin, 10 000 expected fakes in each region",
         binned_plane,
         (Channel("SR", PLANE.region, (MASS,)),),
@@ -94,52 +145,40 @@ VALIDATIONS: Mapping[str, Validation] = {
         mean=(0.0, 0.0),
         width=(1.0, 1.0),
     ),
+    "likelihood_abcd": PullEnsemble(
+        "Likelihood ABCD, reals subtracted, 3000 expected fakes in each region: yield and four mass bins",
+        likelihood_minus_reals,
+        (Channel("SR", PLANE.region, (MASS,)),),
+        _abcd(TOY),
+        seed=20_262,
+        replicas=0,
+        toys=2000,
+        mean=(0.0, 0.0),
+        width=(1.0, 1.0),
+    ),
+    "abcd_intervals": IntervalEnsemble(
+        "Likelihood ABCD: coverage of its intervals for equal expected counts in B, C and D",
+        counts=(5.0, 10.0, 20.0, 50.0, 200.0, 1000.0, 10_000.0),
+        seed=20_263,
+        toys=2000,
+    ),
 }
 
 
 def run(name: str, seconds: float, jobs: int) -> dict[str, Any]:
     """Run one validation as far as the time allows, and write its result after every step."""
-    one, started = VALIDATIONS[name], time.monotonic()
+    started = time.monotonic()
     record: dict[str, Any] = {}
     with pool(jobs) as spread:
-        for toys in range(STEP, one.toys + 1, STEP):
-            found = coverage(
-                one.make, one.channels, one.truth, toys=toys, seed=one.seed, replicas=one.replicas, map=spread,
-                directory=KEPT / name,
-            )  # fmt: skip
-            record = _record(name, one, found)
+        for found in VALIDATIONS[name].records(spread, KEPT / name):
+            today = datetime.now(UTC).date().isoformat()
+            stamp = {"machine": machine(), "date": today, "versions": versions(("numpy", "scipy", "numba"))}
+            record = {"name": name, **found, **stamp}
             write_atomic(RESULTS / f"validate_{name}.json", (json.dumps(record, indent=1) + "\n").encode())
-            print(f"{toys}/{one.toys} {found}", flush=True)
+            print(f"{found['toys']}/{found['of']} {found.get('pulls') or found.get('intervals')}", flush=True)
             if time.monotonic() - started > seconds:
                 break
     return record
-
-
-def _record(name: str, one: Validation, found: Coverage) -> dict[str, Any]:
-    return {
-        "name": name,
-        "title": one.title,
-        "toys": found.toys,
-        "of": one.toys,
-        "replicas": one.replicas,
-        "seed": one.seed,
-        "bands": {"mean": one.mean, "width": one.width},
-        "met": found.meets(one.mean, one.width, bins=True),
-        "pulls": [
-            {
-                "quantity": quantity,
-                "mean": round(float(table.mean[i]), 4),
-                "mean_error": round(float(table.mean_error[i]), 4),
-                "width": round(float(table.width[i]), 4),
-                "width_error": round(float(table.width_error[i]), 4),
-            }
-            for table in (found.yields, found.bins)
-            for i, quantity in enumerate(table.names)
-        ],
-        "machine": machine(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": versions(("numpy", "scipy", "numba")),
-    }
 
 
 def budget(text: str) -> float:
