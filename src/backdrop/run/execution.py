@@ -12,10 +12,11 @@ import numpy as np
 from ..channel import Channel
 from ..config.analysis import Analysis, Fit, Process, Task
 from ..config.combination import Combination
-from ..estimate import Estimate, Setup, Terms, estimate, fitted, observe, template, terms
+from ..estimate import Estimate, Setup, Terms, estimate, observe, template, terms
 from ..events import Events, Source
 from ..inference import fit, workspace
 from ..method import OffersTerms, target
+from ..methods import METHODS
 from ..region import Region
 from ..tasks import Map
 from ..validation import closure, weight_health
@@ -186,9 +187,9 @@ def _relation(
     analysis: Analysis, name: str, channels: tuple[Channel, ...], found: Estimate, inputs: _Inputs
 ) -> Terms | None:
     """Return a method's background as a relation, where it has one; what only the estimate knows is added to it."""
-    setup = _setup(analysis.tasks[name], inputs)
-    if not isinstance(fitted(setup, seed=analysis.configuration.seed), OffersTerms):
+    if not issubclass(METHODS[analysis.configuration.methods[name].type].model, OffersTerms):
         return None
+    setup = _setup(analysis.tasks[name], inputs)
     relation = terms(setup, channels, variations=_setups(analysis, name, inputs), seed=analysis.configuration.seed)
     known = relation.variations.keys() | {label for one in relation.processes.values() for label in one.variations}
     for label, pair in found.variations.items():
