@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,14 +22,16 @@ __all__ = ["Ratio"]
 _PRECISION = 1e-3
 _FACTOR = 1.5
 _FARTHEST = 200
+_WIDTHS = 9.0
 
 
 @dataclass(frozen=True)
 class Ratio:
     """Counts B, C and D, and what they say of the yield ``b = b_B b_C / b_D``.
 
-    For a hypothesis b the other two means are those that fit best, in closed form: B + l, C + l and D - l, with
-    ``(B + l) (C + l) = b (D - l)``. The distribution of the likelihood ratio is drawn there.
+    For a hypothesis b the means that fit best are B + l, C + l and D - l, with ``(B + l) (C + l) = b (D - l)``. The
+    distribution of the likelihood ratio is drawn there and at means of the same b one standard deviation away, and the
+    largest p-value counts: with the best means alone, intervals of about ten counts cover two per cent too little.
 
     Attributes
     ----------
@@ -42,7 +44,7 @@ class Ratio:
     b: float
     c: float
     d: float
-    toys: int = 10_000
+    toys: int = 4000
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -59,10 +61,12 @@ class Ratio:
     def p_value(self, yields: float) -> float:
         """Return the probability of a likelihood ratio as bad as this one if the yield is `yields`."""
         counts = np.array([[self.b], [self.c], [self.d]])
-        means = _means(counts, yields)
-        drawn = self._quantiles(means[:, 0])
-        seen, others = _statistic(counts, yields)[0], _statistic(drawn, yields)
-        return float((others >= seen - 1e-9 * max(1.0, seen)).mean())
+        seen = _statistic(counts, yields)[0]
+        edge = seen - 1e-9 * max(1.0, seen)
+        return max(
+            float((_statistic(self._drawn(means), yields) >= edge).mean())
+            for means in _neighbours(_means(counts, yields)[:, 0])
+        )
 
     def interval(self, level: float = 0.6827) -> tuple[float, float]:
         """Return the yields whose p-value is at least ``1 - level``.
@@ -89,12 +93,27 @@ class Ratio:
     def _uniform(self) -> Array:
         return np.asarray(stream(self.seed, "exact ratio").uniform(size=(3, self.toys)), np.float64)
 
-    def _quantiles(self, means: Array) -> Array:
-        """Return Poisson numbers that move smoothly with their means."""
-        from scipy.stats import poisson
+    def _drawn(self, means: Array) -> Array:
+        """Return Poisson numbers that move smoothly with their means, shape (3, toys)."""
+        return np.stack([_quantile(uniform, mean) for uniform, mean in zip(self._uniform, means, strict=True)])
 
-        drawn: Array = np.asarray(poisson.ppf(self._uniform, means[:, None]), np.float64)
-        return drawn
+
+def _quantile(uniform: Array, mean: float) -> Array:
+    from scipy.stats import poisson
+
+    reach = _WIDTHS * (np.sqrt(mean) + 1.0)
+    numbers = np.arange(max(0.0, np.floor(mean - reach)), np.ceil(mean + reach) + 1.0)
+    found: Array = numbers[np.minimum(np.searchsorted(poisson.cdf(numbers, mean), uniform), len(numbers) - 1)]
+    return found
+
+
+def _neighbours(means: Array) -> Iterator[Array]:
+    """Yield means, and those one standard deviation away along which ``b_B b_C / b_D`` stays."""
+    yield means
+    for i, moved in ((1, np.array([-1.0, 1.0, 0.0])), (2, np.array([0.0, 1.0, 1.0]))):
+        step = 1.0 / np.sqrt(max(float(means[i]), 1.0))
+        for sign in (1.0, -1.0):
+            yield means * np.exp(sign * step * moved)
 
 
 def _first(reached: Callable[[float], bool], start: float, factor: float) -> float:

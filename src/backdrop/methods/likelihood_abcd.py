@@ -235,7 +235,7 @@ class LikelihoodABCDModel:
 
 
 def exact_interval(
-    method: LikelihoodABCD, region: Region, events: Events, *, level: float = 0.6827, toys: int = 10_000, seed: int = 1
+    method: LikelihoodABCD, region: Region, events: Events, *, level: float = 0.6827, toys: int = 4000, seed: int = 1
 ) -> tuple[float, float]:
     """Return the interval of the yield in a channel region from toys, for counts below about 50.
 
