@@ -62,10 +62,10 @@ _GENERATE = """
   backdrop generate ttbar --events 200000 --seed 7 --jobs 4 --out ttbar.parquet
   backdrop generate ttbar --yaml >> analysis.yaml              its regions, to start a configuration from
 
-Pythia 8 events pass a parametric ATLAS-like detector and become the columns of an analysis. Multi-parton interactions are
-off unless --mpi is given, which takes ten to fifteen times as long; there is no pile-up, and all is leading order with a
-parton shower. The same seed gives the same file, byte for byte, for any --jobs. A command that was stopped goes on when
-it is given again. Needs pip install 'backdrop\\[generate]'.
+Pythia 8 events pass a parametric ATLAS-like detector and become the columns of an analysis. Multi-parton interactions
+are off: --mpi turns them on, and takes ten to fifteen times as long. There is no pile-up, and all is leading order
+with a parton shower. The same seed gives the same file, byte for byte, for any --jobs; a command that was stopped
+goes on when it is given again. Needs pip install 'backdrop\\[generate]'.
 """
 
 _WIDTH = 120

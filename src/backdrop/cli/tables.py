@@ -92,7 +92,7 @@ def cases(rows: Mapping[str, Case]) -> Table:
     """Return the cases of the event generator."""
     table = _table("Cases", "name", "what it is", "events per CPU minute", "YAML")
     for row in rows.values():
-        _add(table, row.name, row.title, f"{60 * row.selected_per_cpu_s:.2g}", row.fragment)
+        _add(table, row.name, row.title, f"{float(f'{row.selected_per_cpu_minute:.2g}'):,.0f}", row.fragment)
     return table
 
 
