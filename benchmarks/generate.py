@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from backdrop.generate import CASES, Detector, Generated, generate
-from backdrop.kinematics import ring, x_hh
-from backdrop.tasks import write_atomic
+from backdrop.generate.cases import settings
+from backdrop.generate.objects import Final, Jets, cluster, deposits, final, measured, same_event
+from backdrop.generate.pythia import Record, Run
+from backdrop.kinematics import delta_r, ring, x_hh
+from backdrop.tasks import stream, write_atomic
 
 from .harness import RESULTS, machine, versions
 
@@ -171,6 +174,38 @@ def w_jets(c: Columns, m: dict) -> Iterator[Row]:
         (13, 1): (0.9521, 0.0095),
     }
     yield from leptons(c, m, (0.426, 0.0044), isolated, {(11, 0): (0.826, 0.006), (13, 0): (0.951, 0.003)})
+    yield from _jet_resolution()
+
+
+def _jet_resolution() -> Iterator[Row]:
+    """Yield the half-width of measured over true pT of central jets of the same particles, at a few momenta."""
+    detector, rng, found = Detector(), stream(SEED, "jets"), []
+    process = [line for line in settings(CASES["w-jets"]) if "pTHatMin" not in line]
+    for least, events in ((15, 6000), (60, 2000), (250, 2000)):
+        for record in Run((*process, f"PhaseSpace:pTHatMin = {least}"), SEED).batches(events):
+            particles = final(record, ~np.isin(np.abs(record.id), (12, 13, 14, 16)))
+            factor = deposits(record, particles, detector, rng)
+            true, seen = (_jets(record, particles, scale) for scale in ((factor > 0).astype(float), factor))
+            i, j = same_event(true.event, seen.event)
+            near = delta_r(true.eta[i], true.phi[i], seen.eta[j], seen.phi[j]) < 0.2
+            near &= np.abs(true.eta[i]) < 0.8
+            found.append((true.pt[i[near]], seen.pt[j[near]] / true.pt[i[near]]))
+    pt, response = (np.concatenate(column) for column in zip(*found, strict=True))
+    for middle in (20, 100, 300):
+        inside = response[np.abs(pt / middle - 1) < 0.1]
+        low, high = np.percentile(inside, [16, 84])
+        yield (
+            f"jet pT resolution at {middle} GeV",
+            float(high - low) / 2,
+            float(high - low) / len(inside) ** 0.5,
+            None,
+            0.0,
+        )
+
+
+def _jets(record: Record, particles: Final, factor: np.ndarray) -> Jets:
+    hit, momentum = measured(record, particles, factor)
+    return cluster(particles.event[hit], momentum, Detector().jet_radius, 8.0)
 
 
 def heavy_flavour(c: Columns, m: dict) -> Iterator[Row]:
@@ -254,7 +289,7 @@ SAMPLES = {
 }
 
 
-def measured(name: str) -> dict[str, Any]:
+def record_of(name: str) -> dict[str, Any]:
     """Generate a case and return its record: what it took, and what its events say."""
     sample, path = SAMPLES[name], KEPT / f"{name}.parquet"
     done = generate(name, events=sample.events, seed=SEED, out=path, overwrite=True)
@@ -317,6 +352,45 @@ def rates_table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"| `{one['case']}` | {one['title']} | {generated} | {rows} | {share:.2f} |"
 
 
+def detector_table() -> Iterator[str]:
+    """Yield the lines of the table of the detector's parameters."""
+    yield "| parameter | value | unit | meaning | reference |"
+    yield "|---|---|---|---|---|"
+    for name, value, unit, meaning, reference in Detector().table():
+        shown = str(value).strip("()") if isinstance(value, tuple) and not isinstance(value[0], tuple) else str(value)
+        cells = shown, unit, meaning, reference
+        yield f"| `{name}` | {' | '.join(cell.replace('|', '∣') for cell in cells)} |"
+
+
+def performance_table(records: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table that compares with published performance."""
+    detector = Detector()
+    of_w = {one["what"]: one for one in records["w-jets"]["numbers"]}
+    jets = [f"{100 * of_w[f'jet pT resolution at {pt} GeV']['value']:.1f} %" for pt in (20, 300)]
+    muons = [f"{100 * float(detector.muon_resolution(45.0, eta)):.1f} %" for eta in (0.1, 2.3)]
+    tags = detector.tag_leptons
+    electrons = detector.electron_efficiency * float(detector.electron_identification(45.0))
+    kept = [_number(records[name], "identified and isolated, prompt muons") for name in ("ttbar", "w-jets")]
+    stochastic, constant = detector.electromagnetic
+    yield "| quantity | here | published by ATLAS | reference |"
+    yield "|---|---|---|---|"
+    yield f"| σ(pT)/pT of muons from Z, central | {muons[0]} | 2.3 % | arXiv:1603.05598 |"
+    yield f"| the same at ∣η∣ > 2.2 | {muons[1]} | 2.9 % | arXiv:1603.05598 |"
+    yield f"| prompt muons kept by isolation: tt̄, W | {', '.join(kept)} | 93–100 %, by selection | arXiv:1603.05598 |"
+    yield f"| tight of electrons, 45 GeV | {100 * electrons:.0f} % | 80 % on average | arXiv:1902.04655 |"
+    energy = f"{100 * stochastic:.0f} %/√E ⊕ {100 * constant:.1f} %"
+    yield f"| σ(E)/E of electrons and photons | {energy} | 10 %/√E ⊕ 0.7 % (design) | JINST 3 (2008) S08003 |"
+    yield f"| σ(pT)/pT of jets, 20 GeV | {jets[0]} | 24 ± 1.5 % | arXiv:2007.02645 |"
+    yield f"| the same at 300 GeV | {jets[1]} | 6 ± 0.5 % | arXiv:2007.02645 |"
+    rejections = f"{1 / tags[2]:.0f}, {1 / tags[1]:.0f}"
+    yield f"| rejection of light, c jets at {100 * tags[0]:.0f} % b-tag | {rejections} | 170, 5 | arXiv:2211.16345 |"
+
+
+def _number(record: dict[str, Any], what: str) -> str:
+    (value,) = (one["value"] for one in record["numbers"] if one["what"] == what)
+    return f"{100 * value:.0f} %"
+
+
 def numbers_table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the table of numbers."""
     yield "| case | number | here | reference | off by |"
@@ -336,6 +410,12 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
+def tables(records: Mapping[str, dict[str, Any]]) -> Iterator[Iterator[str]]:
+    """Yield the tables of the documentation."""
+    listed = [*records.values()]
+    yield from (rates_table(listed), detector_table(), performance_table(records), numbers_table(listed))
+
+
 def known() -> dict[str, dict[str, Any]]:
     """Return the records of earlier runs, by case."""
     path = RESULTS / "generate.json"
@@ -346,7 +426,7 @@ def main(names: Sequence[str]) -> int:
     """Measure the cases named, or all; 1 if one is too slow or a number too far off."""
     found, wrong = known(), []
     for name in names or SAMPLES:
-        found[name] = measured(name)
+        found[name] = record_of(name)
         ordered = [found[one] for one in SAMPLES if one in found]
         write_atomic(RESULTS / "generate.json", (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
         print(*numbers_table([found[name]]), *rates_table([found[name]]), sep="\n", flush=True)
@@ -363,6 +443,7 @@ if __name__ == "__main__":
     if unknown := set(given.names) - set(SAMPLES):
         parser.error(f"no case {', '.join(sorted(unknown))}; cases: {', '.join(SAMPLES)}")
     if given.tables:
-        print(*rates_table(list(known().values())), "", *numbers_table(list(known().values())), sep="\n")
+        for lines in tables(known()):
+            print(*lines, "", sep="\n")
         sys.exit(0)
     sys.exit(main(given.names))

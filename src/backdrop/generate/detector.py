@@ -105,7 +105,7 @@ class Detector:
     flavour_radius: float = _row(0.3, "", "ΔR between a jet and the hadron or quark that gives its flavour", BTAG)
     flavour_pt: float = _row(5.0, "GeV", "smallest pT of that hadron or quark", BTAG)
     tag_leptons: tuple[float, float, float] = _row(
-        (0.77, 0.015, 0.015), "", "b-tag of b, c and light jets in the lepton samples", LIKE + BTAG
+        (0.77, 0.20, 0.006), "", "b-tag of b, c and light jets in the lepton samples", BTAG
     )
     tag_four_jets: tuple[float, float, float] = _row(
         (0.85, 0.25, 0.02), "", "b-tag of b, c and light jets in the four-jet samples", LIKE + BTAG

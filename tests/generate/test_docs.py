@@ -1,0 +1,27 @@
+"""The page on generated samples says what the detector, and the numbers that were measured, say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backdrop.generate import CASES
+from benchmarks.generate import SAMPLES, faults, known, tables
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_case_was_measured_and_holds() -> None:
+    assert [*known()] == [*SAMPLES] == [*CASES]
+    assert [fault for record in known().values() for fault in faults(record)] == []
+
+
+@pytest.mark.parametrize("place", range(4), ids=["rates", "detector", "published", "numbers"])
+def test_the_tables_are_those_of_the_page(place: int) -> None:
+    page = (ROOT / "docs" / "generate.md").read_text(encoding="utf-8")
+    lines = [*[*tables(known())][place]]
+    assert len(lines) > 8
+    missing = [line for line in lines if line not in page.splitlines()]
+    assert not missing, "python -m benchmarks.generate --tables prints the tables of docs/generate.md"
+    assert "\n".join(lines) in page
