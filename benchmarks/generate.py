@@ -224,15 +224,11 @@ def four_jet(c: Columns, m: dict) -> Iterator[Row]:
         *share((ring(c["m_h1"], c["m_h2"]) < 45) & (x_hh(c["m_h1"], c["m_h2"]) >= 1.6)),
         *of(641, 9763),
     )
-    for tags, reference in ((2, 3418.3), (3, 1595.2), (4, 281.2)):
+    references = (2, 0.35013, 0.00015), (3, 0.16339, 0.00029), (4, 0.028803, 0.000093)
+    for tags, reference, reference_error in references:
         p = c[f"p_{tags}tag"].astype(float)
-        yield (
-            f"mean p_{tags}tag",
-            float(p.mean()),
-            float(p.std() / len(p) ** 0.5),
-            reference / 9763,
-            0.002 * reference / 9763,
-        )
+        mean, error = float(p.mean()), float(p.std() / len(p) ** 0.5)
+        yield f"mean p_{tags}tag", mean, error, reference, reference_error
         yield (
             f"{tags} tags: drawn minus expected, in sigma",
             float(((c["n_tag"] == tags).sum() - p.sum()) / np.sqrt((p * (1 - p)).sum())),
@@ -279,7 +275,7 @@ SAMPLES = {
     "z-jets": Sample(4000, 1040, 156e3, z_jets),
     "h-za": Sample(5000, 660, 370e3, h_za),
     "ttbar": Sample(6000, 380, 650e3, ttbar),
-    "ttbar-hf": Sample(12_000, 460, 2.07e6, ttbar_hf),
+    "ttbar-hf": Sample(24_000, 460, 2.07e6, ttbar_hf),
     "w-jets": Sample(10_000, 640, 980e3, w_jets),
     "heavy-flavour": Sample(3000, 700, 126e3, heavy_flavour),
     "four-jet": Sample(8000, 2270, 350e3, four_jet),

@@ -57,6 +57,7 @@ def test_cases_that_are_used_together_share_a_fragment() -> None:
         ("ttbar", "few_jets", "many_jets"),
         ("hh-4b", "two_b", "four_b"),
         ("hh-4b", "SR", "CR"),
+        ("hh-4b", "SR", "VR"),
         ("hh-4b", "CR1", "CR2"),
         ("hh-4b", "CR", "VR"),
         ("zee", "OS_peak", "SS_peak"),

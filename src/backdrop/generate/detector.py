@@ -81,7 +81,7 @@ class Detector:
     crack: tuple[float, float] = _row((1.37, 1.52), "", "|η| without electrons and photons", ELECTRONS)
     photon_efficiency: tuple[float, float] = _row((0.95, 0.85), "", "photons found", DELPHES)
     electron_efficiency: float = _row(0.87, "", "electrons reconstructed and loosely identified", LIKE + ELECTRONS)
-    muon_efficiency: float = _row(0.94, "", "muons reconstructed and loosely identified", CHOICE)
+    muon_efficiency: float = _row(0.965, "", "muons reconstructed and loosely identified", LIKE + MUONS)
     lepton_pt: float = _row(10.0, "GeV", "smallest pT of a loose lepton", CHOICE)
     lepton_isolation: float = _row(1.0, "", "largest ptvarcone30/pT of a loose lepton", CHOICE)
     lepton_d0: float = _row(15.0, "σ", "largest |d0|/σ of a loose lepton", CHOICE)
