@@ -16,7 +16,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR
 PIP_INSTALL := $(BIN)/python -m pip install --no-input --progress-bar off -c constraints.txt
 # the build tools of our own package and of peers that come as source are pinned by the lock as well
 BUILD := --build-constraint constraints.txt
-LOCKED := constraints.txt pyproject.toml
+LOCKED := constraints.txt pyproject.toml Makefile
 
 .PHONY: help demo test lint validate bench docs lock clean
 
