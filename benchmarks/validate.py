@@ -196,14 +196,19 @@ def budget(text: str) -> float:
 def main() -> int:
     """Run the validation named on the command line; 1 if it is complete and its bands are not met."""
     parser = argparse.ArgumentParser(prog="make validate", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=sorted(VALIDATIONS), help="which validation")
+    parser.add_argument("name", nargs="?", choices=[*sorted(VALIDATIONS), "generate"], help="which validation")
     parser.add_argument("--budget", type=budget, default=budget("90m"), help="time to spend: 45s, 90m, 2h")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     if given.name is None:
         print("make validate NAME=… BUDGET=90m, with NAME one of:")
         print(*(f"  {name:16s} {one.title}" for name, one in VALIDATIONS.items()), sep="\n")
+        print(f"  {'generate':16s} rates of the event generator, and the numbers of its samples")
         return 0
+    if given.name == "generate":
+        from . import generate
+
+        return generate.main([])
     record = run(given.name, given.budget, given.jobs)
     print(f"bands met: {record['met']} ({record['toys']} of {record['of']} toys)")
     return 0 if record["met"] or record["toys"] < record["of"] else 1

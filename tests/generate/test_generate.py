@@ -102,10 +102,9 @@ def start(tmp_path: Path, path: Path, jobs: int, before: str = "") -> subprocess
     script = tmp_path / "script.py"
     script.write_text(before + SCRIPT)
     arguments = [CASE, EVENTS, SEED, CHUNK, path, jobs]
-    source = Path(__file__).resolve().parents[2] / "src"
     return subprocess.Popen(
         [sys.executable, str(script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(source)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -81,6 +81,13 @@ def test_an_unknown_setting_is_refused() -> None:
 
 
 @needs_pythia
+def test_data_that_are_not_found_are_no_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHIA8DATA", "/nowhere")
+    with pytest.raises(ResourceError, match="does not find its data; set PYTHIA8DATA"):
+        Run(("HardQCD:all = on",), 1)
+
+
+@needs_pythia
 def test_a_process_that_cannot_start_is_refused() -> None:
     with pytest.raises(ConfigError, match="could not start"):
         Run(("Print:quiet = on", "HiggsBSM:gg2H2 = on"), 1)

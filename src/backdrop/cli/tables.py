@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from ..config.settings import described
 from ..method import card
 
 if TYPE_CHECKING:
+    from ..generate import Case, Generated
     from ..methods import Row
     from ..run.execution import Outcome
     from ..run.overlaps import Overlap
 
-__all__ = ["closures", "fits", "methods", "overlaps", "show_method", "yields"]
+__all__ = ["cases", "closures", "fits", "generated", "methods", "overlaps", "show_method", "yields"]
 
 
 def yields(outcome: Outcome) -> Table:
@@ -85,6 +86,24 @@ def methods(rows: Mapping[str, Row]) -> Table:
     for row in rows.values():
         _add(table, row.name, row.title)
     return table
+
+
+def cases(rows: Mapping[str, Case]) -> Table:
+    """Return the cases of the event generator."""
+    table = _table("Cases", "name", "what it is", "events per CPU minute", "YAML")
+    for row in rows.values():
+        _add(table, row.name, row.title, f"{float(f'{row.selected_per_cpu_minute:.2g}'):,.0f}", row.fragment)
+    return table
+
+
+def generated(done: Generated) -> Iterator[str]:
+    """Yield what there is to say of a file of generated events."""
+    rows = "" if done.rows == done.events else f" in {done.rows} rows"
+    yield f"{done.path}: {done.events} events{rows}, selected from {done.n_generated}"
+    sigma = _aligned(done.sigma_pb, done.sigma_error_pb), _aligned(done.sigma_error_pb, done.sigma_error_pb)
+    yield f"cross section {sigma[0]} +- {sigma[1]} pb: the file is {done.n_generated / done.sigma_pb:.3g}/pb"
+    yield f"{done.cpu_s:.0f} s of CPU time, {done.generated_per_cpu_s:.0f} generated events per second"
+    yield f"regions and roles for a configuration: backdrop generate {done.case} --yaml"
 
 
 def show_method(console: Console, row: Row) -> None:

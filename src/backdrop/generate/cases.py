@@ -57,6 +57,8 @@ class Case:
         Generated events of one task, some ten seconds.
     efficiency
         About how many of the generated events are selected.
+    speed
+        About how many events are generated per second of CPU time, without multi-parton interactions.
     row_bytes
         About how many bytes one selected event takes in the file.
     """
@@ -70,7 +72,13 @@ class Case:
     partons: bool = False
     chunk: int = 5000
     efficiency: float = 0.1
+    speed: float = 1000.0
     row_bytes: int = 100
+
+    @property
+    def selected_per_cpu_minute(self) -> float:
+        """About how many events are selected per minute of CPU time."""
+        return 60.0 * self.efficiency * self.speed
 
 
 def _table(*rows: Case) -> dict[str, Case]:
@@ -87,6 +95,7 @@ CASES: Mapping[str, Case] = _table(
         Veto((22,), least=1, eta_max=2.8),
         chunk=15000,
         efficiency=0.0153,
+        speed=1300,
     ),
     Case(
         "h-phigamma",
@@ -104,6 +113,7 @@ CASES: Mapping[str, Case] = _table(
         "h-phigamma",
         chunk=5000,
         efficiency=0.39,
+        speed=930,
     ),
     Case(
         "z-jets",
@@ -124,6 +134,7 @@ CASES: Mapping[str, Case] = _table(
         Veto((13,), least=2, eta_max=3.0, lead_pt=22.0),
         chunk=8000,
         efficiency=0.042,
+        speed=1200,
         row_bytes=130,
     ),
     Case(
@@ -150,6 +161,7 @@ CASES: Mapping[str, Case] = _table(
         "h-za",
         chunk=5000,
         efficiency=0.155,
+        speed=890,
         row_bytes=130,
     ),
     Case(
@@ -160,6 +172,7 @@ CASES: Mapping[str, Case] = _table(
         "leptons",
         chunk=3000,
         efficiency=0.41,
+        speed=430,
         row_bytes=110,
     ),
     Case(
@@ -170,6 +183,7 @@ CASES: Mapping[str, Case] = _table(
         "leptons",
         chunk=4000,
         efficiency=0.84,
+        speed=570,
         row_bytes=140,
     ),
     Case(
@@ -186,6 +200,7 @@ CASES: Mapping[str, Case] = _table(
         "leptons",
         chunk=5000,
         efficiency=0.43,
+        speed=820,
     ),
     Case(
         "heavy-flavour",
@@ -194,7 +209,8 @@ CASES: Mapping[str, Case] = _table(
         partial(leptons.analyse, sample=3),
         "leptons",
         chunk=6000,
-        efficiency=0.045,
+        efficiency=0.04,
+        speed=1000,
     ),
     Case(
         "four-jet",
@@ -205,6 +221,7 @@ CASES: Mapping[str, Case] = _table(
         partons=True,
         chunk=15000,
         efficiency=0.043,
+        speed=2300,
         row_bytes=210,
     ),
     Case(
@@ -216,6 +233,7 @@ CASES: Mapping[str, Case] = _table(
         partons=True,
         chunk=12000,
         efficiency=0.027,
+        speed=2500,
         row_bytes=180,
     ),
     Case(
@@ -241,6 +259,7 @@ CASES: Mapping[str, Case] = _table(
         partons=True,
         chunk=10000,
         efficiency=0.48,
+        speed=1700,
         row_bytes=180,
     ),
     Case(
@@ -253,6 +272,7 @@ CASES: Mapping[str, Case] = _table(
         partons=True,
         chunk=20000,
         efficiency=0.48,
+        speed=4000,
         row_bytes=65,
     ),
 )

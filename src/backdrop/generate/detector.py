@@ -81,7 +81,7 @@ class Detector:
     crack: tuple[float, float] = _row((1.37, 1.52), "", "|η| without electrons and photons", ELECTRONS)
     photon_efficiency: tuple[float, float] = _row((0.95, 0.85), "", "photons found", DELPHES)
     electron_efficiency: float = _row(0.87, "", "electrons reconstructed and loosely identified", LIKE + ELECTRONS)
-    muon_efficiency: float = _row(0.94, "", "muons reconstructed and loosely identified", CHOICE)
+    muon_efficiency: float = _row(0.965, "", "muons reconstructed and loosely identified", LIKE + MUONS)
     lepton_pt: float = _row(10.0, "GeV", "smallest pT of a loose lepton", CHOICE)
     lepton_isolation: float = _row(1.0, "", "largest ptvarcone30/pT of a loose lepton", CHOICE)
     lepton_d0: float = _row(15.0, "σ", "largest |d0|/σ of a loose lepton", CHOICE)
@@ -105,7 +105,7 @@ class Detector:
     flavour_radius: float = _row(0.3, "", "ΔR between a jet and the hadron or quark that gives its flavour", BTAG)
     flavour_pt: float = _row(5.0, "GeV", "smallest pT of that hadron or quark", BTAG)
     tag_leptons: tuple[float, float, float] = _row(
-        (0.77, 0.015, 0.015), "", "b-tag of b, c and light jets in the lepton samples", LIKE + BTAG
+        (0.77, 0.20, 0.006), "", "b-tag of b, c and light jets in the lepton samples", BTAG
     )
     tag_four_jets: tuple[float, float, float] = _row(
         (0.85, 0.25, 0.02), "", "b-tag of b, c and light jets in the four-jet samples", LIKE + BTAG

@@ -33,7 +33,7 @@ def pseudo_tagged(record: Record, detector: Detector, rng: np.random.Generator) 
     jets = _jets(record, detector, rng)
     events, count = _with_four(jets)
     table = _table(jets, events, TOP_JETS)
-    probability = _pseudo(jets, events, detector)
+    probability = _pseudo(table, detector)
     drawn = (rng.random(probability.shape) < probability).sum(axis=1)
     number = tag_probabilities(probability)
     columns = _pairing(table) | {"n_jets": count, "n_tag": drawn}
@@ -103,15 +103,12 @@ def _table(jets: Jets, events: NDArray[np.int64], width: int) -> tuple[Array, Ar
     return pt, eta, phi, m
 
 
-def _pseudo(jets: Jets, events: NDArray[np.int64], detector: Detector) -> Array:
-    """Return the pseudo-tag probabilities of the four candidates; any jet can be the nearest."""
-    width = int(np.unique(jets.event, return_counts=True)[1].max(initial=CANDIDATES))
-    pt, eta, phi, _ = _table(jets, events, width)
-    four = slice(None, CANDIDATES)
-    apart = delta_r(eta[:, four, None], phi[:, four, None], eta[:, None, :], phi[:, None, :])
-    absent = (pt[:, None, :] == 0.0) | np.eye(CANDIDATES, width, dtype=bool)
-    nearest = np.where(absent, np.inf, apart).min(axis=2)
-    return detector.pseudo_tagged(pt[:, four], eta[:, four], nearest)
+def _pseudo(table: tuple[Array, Array, Array, Array], detector: Detector) -> Array:
+    """Return the pseudo-tag probabilities of the four candidates, of these alone: the file has no other jet."""
+    pt, eta, phi = (x[:, :CANDIDATES] for x in table[:3])
+    apart = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None, :], phi[:, None, :])
+    nearest = np.where(np.eye(CANDIDATES, dtype=bool), np.inf, apart).min(axis=2)
+    return detector.pseudo_tagged(pt, eta, nearest)
 
 
 def _pairing(table: tuple[Array, Array, Array, Array]) -> dict[str, NDArray[np.generic]]:

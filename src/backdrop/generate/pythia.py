@@ -115,6 +115,8 @@ class Run:
     ------
     ConfigError
         If Pythia refuses a setting or cannot start with them.
+    ResourceError
+        If it is not installed, or does not find its data.
     """
 
     def __init__(self, settings: Sequence[str], seed: int, veto: Veto | None = None) -> None:
@@ -124,7 +126,7 @@ class Run:
         self._pythia = pythia8mc.Pythia("", False)
         for line in (*settings, "Random:setSeed = on", f"Random:seed = {seed}"):
             if not self._pythia.readString(line):
-                raise ConfigError(f"Pythia {version()} does not accept the setting '{line}'")
+                self._refuse(line)
         # Pythia keeps a bare pointer to the hook
         self._hook = _hook(pythia8mc, veto) if veto else None
         if self._hook is not None:
@@ -134,6 +136,12 @@ class Run:
                 "Pythia could not start with the settings of this case; run them with 'Print:quiet = off' to see why: "
                 + "; ".join(settings)
             )
+
+    def _refuse(self, line: str) -> None:
+        # without its data files Pythia knows no setting at all
+        if not self._pythia.readString("Main:numberOfEvents = 1"):
+            raise ResourceError("Pythia does not find its data; set PYTHIA8DATA to its folder share/Pythia8/xmldoc")
+        raise ConfigError(f"the generator ({version()}) does not accept the setting '{line}'")
 
     def batches(self, events: int) -> Iterator[Record]:
         """Yield `events` events that passed the veto, at most `BATCH` at a time."""

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 from ..tasks import Map, Result, pool, resumable, sweep
+from .bar import Clock, bar
 from .cases import Case, case, settings
 from .chunk import Chunk, run_chunk
 from .detector import Detector
@@ -26,6 +27,9 @@ __all__ = ["generate"]
 
 FOOTER = 20_000
 """Bytes of a file without rows: the schema and the metadata."""
+
+SLOWER = 12.0
+"""About how much longer multi-parton interactions take."""
 
 FRUITLESS = 50
 """Chunks without a single selected event after which the settings must be wrong."""
@@ -97,7 +101,10 @@ def generate(
     first = Chunk(name, lines, chosen.veto, detector or Detector(), seed, 0, size, version())
     with room(path, needed), locked(path) as home, _mapping(map, jobs) as mapped:
         sweep(home)
-        done = _written(path, home, first, chosen, events, resumable(mapped, home))
+        kept = len(list(home.glob("*.npz")))
+        guess = events / chosen.selected_per_cpu_minute * 60.0 * (SLOWER if mpi else 1.0)
+        clock = Clock(events, guess / min(jobs, os.cpu_count() or 1), kept)
+        done = _written(path, home, first, chosen, clock, resumable(mapped, home))
     shutil.rmtree(tasks_of(path), ignore_errors=True)
     return done
 
@@ -105,12 +112,12 @@ def generate(
 # ---- the file --------------------------------------------------------------------------------------------------------
 
 
-def _written(path: Path, home: Path, first: Chunk, chosen: Case, events: int, mapped: Map) -> Generated:
+def _written(path: Path, home: Path, first: Chunk, chosen: Case, clock: Clock, mapped: Map) -> Generated:
     part = home / f".{path.name}.{os.getpid()}.part"
-    writer, total = Writer(part), Total(first, chosen, events)
+    writer, total = Writer(part), Total(first, chosen, clock.events)
     try:
-        with _bar(first.case, events) as advance:
-            for rows, selected in total.take(_results(first, chosen, events, mapped)):
+        with bar(first.case, clock) as advance:
+            for rows, selected in total.take(_results(first, chosen, clock.events, mapped)):
                 writer.append(rows)
                 advance(selected)
         writer.finish(json.dumps(total.metadata(), sort_keys=True, allow_nan=False))
@@ -154,16 +161,3 @@ def _mapping(given: Map | None, jobs: int) -> Iterator[Map]:
         return
     with pool(jobs) as mapped:
         yield mapped
-
-
-@contextmanager
-def _bar(title: str, events: int) -> Iterator[Callable[[int], None]]:
-    """Show selected events and the remaining time, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        row = bar.add_task(title, total=events)
-        yield lambda selected: bar.advance(row, selected)

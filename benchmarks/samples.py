@@ -1,32 +1,34 @@
-"""Print the numbers by which generated samples are judged, each with its error beside its reference.
-
-    python tests/generate/sanity.py FOLDER
-
-The folder holds CASE.parquet files, such as ``backdrop generate CASE --events N --seed 1 --out FOLDER/CASE.parquet``
-makes; cases that are absent are left out. The references are samples that were made with the same generator version.
-"""
+"""The numbers by which generated samples are judged, beside those of reference samples."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from backdrop.generate import Detector
-from backdrop.kinematics import ring, x_hh
+from backdrop.generate import CASES, Detector
+from backdrop.generate.cases import settings
+from backdrop.generate.objects import Final, Jets, cluster, deposits, final, measured, same_event
+from backdrop.generate.pythia import Record, Run
+from backdrop.kinematics import delta_r, ring, x_hh
+from backdrop.tasks import stream
+
+SEED = 20_264
 
 Columns = dict[str, np.ndarray]
 Row = tuple[str, float, float, float | None, float]
 """What, value, error, reference, its error."""
 
 
-def load(path: Path) -> tuple[Columns, dict]:
-    table = pq.read_table(path)
-    return {name: table[name].to_numpy() for name in table.column_names}, json.loads(table.schema.metadata[b"gen"])
+@dataclass(frozen=True)
+class Sample:
+    """How many events are generated for the numbers, and the reference's rates."""
+
+    events: int
+    generated_per_cpu_s: float
+    rows_per_cpu_hour: float
+    numbers: Callable[[Columns, dict], Iterator[Row]]
 
 
 def share(passed: np.ndarray) -> tuple[float, float]:
@@ -110,61 +112,86 @@ def h_za(c: Columns, m: dict) -> Iterator[Row]:
     yield "peak of m(mumu j), tracks from a [GeV]", *median(mass[c["trk_from_a"]]), 124.95, 0.09
 
 
+Efficiencies = dict[tuple[int, int], tuple[float, float]]
+"""Value and error by flavour and origin."""
+
+
 def leptons(
-    c: Columns, m: dict, rate: tuple[float, float], tight: dict[tuple[int, int], tuple[float, float]]
+    c: Columns, m: dict, rate: tuple[float | None, float], isolated: Efficiencies, tight: Efficiencies
 ) -> Iterator[Row]:
+    """Compare what does not depend on d0, where the references know no flights; `tight` for prompt leptons only."""
     yield "leptons / generated", *of(m["n_rows"], m["n_generated"]), *rate
     origin = {0: "prompt", 1: "from tau", 2: "from b", 3: "from c"}
-    for (flavour, source), (reference, error) in tight.items():
+    for (flavour, source), (reference, error) in isolated.items():
         chosen = (c["flavour"] == flavour) & (c["origin"] == source)
-        if chosen.sum() < 10:
-            continue
         name = f"{origin[source]} {'electrons' if flavour == 11 else 'muons'}"
-        yield f"tight, {name}", *share(c["tight"][chosen]), reference, error
-        if source == 2:
-            without = c["id_ok"] & c["iso_ok"]
-            yield f"tight without the cut on d0, {name}", *share(without[chosen]), reference, error
+        yield f"identified and isolated, {name}", *share((c["id_ok"] & c["iso_ok"])[chosen]), reference, error
+        yield f"tight, {name}", *share(c["tight"][chosen]), *tight.get((flavour, source), (None, 0.0))
     _, first = np.unique(c["event"], return_index=True)
     yield "mean of w_nlo", float(c["w_nlo"][first].mean()), float(c["w_nlo"][first].std() / len(first) ** 0.5), 1.0, 0.0
 
 
 def ttbar(c: Columns, m: dict) -> Iterator[Row]:
-    yield from leptons(
-        c,
-        m,
-        (0.48, 0.01),
-        {(11, 0): (0.80, 0.005), (13, 0): (0.91, 0.005), (11, 2): (0.016, 0.003), (13, 2): (0.032, 0.004)},
-    )
+    isolated = {(11, 0): (0.80, 0.01), (13, 0): (0.92, 0.01), (11, 2): (0.016, 0.003), (13, 2): (0.032, 0.004)}
+    yield from leptons(c, m, (0.48, 0.01), isolated, {(11, 0): (0.80, 0.005), (13, 0): (0.91, 0.005)})
     yield "negative weights, of leptons", *share(c["w_nlo"] < 0), 0.22, 0.002
 
 
 def ttbar_hf(c: Columns, m: dict) -> Iterator[Row]:
-    tight = {(11, 0): (0.803, 0.003), (13, 0): (0.908, 0.002), (11, 2): (0.0238, 0.0015), (13, 2): (0.0318, 0.0016)}
-    yield from leptons(c, m, (1.238, 0.006), tight)
+    isolated = {
+        (11, 0): (0.8098, 0.0033),
+        (13, 0): (0.9191, 0.0021),
+        (11, 2): (0.0240, 0.0015),
+        (13, 2): (0.0322, 0.0016),
+    }
+    yield from leptons(c, m, (None, 0.0), isolated, {})
     yield "negative weights, of leptons", *share(c["w_nlo"] < 0), 0.2175, 0.002
-    for name, chosen, reference in _same_sign(c):
-        yield f"{name} / generated", *of(chosen, m["n_generated"]), *of(reference, 42000)
-
-
-def _same_sign(c: Columns) -> Iterator[tuple[str, int, int]]:
-    """Yield the same-sign pairs of the two leading leptons of an event, by how many are tight."""
-    start = np.flatnonzero(np.diff(c["event"], prepend=c["event"][0] - 1))
-    two = start[
-        (c["n_loose"][start] >= 2) & (c["charge"][start] == c["charge"][np.minimum(start + 1, len(c["pt"]) - 1)])
-    ]
-    tight = c["tight"][two].astype(int) + c["tight"][two + 1]
-    for name, number, reference in (("same-sign TT", 2, 136), ("same-sign TL", 1, 4740), ("same-sign LL", 0, 979)):
-        yield name, int((tight == number).sum()), reference
 
 
 def w_jets(c: Columns, m: dict) -> Iterator[Row]:
-    tight = {(11, 0): (0.826, 0.006), (13, 0): (0.951, 0.003), (11, 1): (0.826, 0.019), (13, 1): (0.946, 0.010)}
-    yield from leptons(c, m, (0.426, 0.0044), tight)
+    isolated = {
+        (11, 0): (0.8292, 0.0061),
+        (13, 0): (0.9575, 0.0030),
+        (11, 1): (0.8261, 0.0192),
+        (13, 1): (0.9521, 0.0095),
+    }
+    yield from leptons(c, m, (0.426, 0.0044), isolated, {(11, 0): (0.826, 0.006), (13, 0): (0.951, 0.003)})
+    yield from _jet_resolution()
+
+
+def _jet_resolution() -> Iterator[Row]:
+    """Yield the half-width of measured over true pT of central jets of the same particles, at a few momenta."""
+    detector, rng, found = Detector(), stream(SEED, "jets"), []
+    process = [line for line in settings(CASES["w-jets"]) if "pTHatMin" not in line]
+    for least, events in ((15, 6000), (60, 2000), (250, 2000)):
+        for record in Run((*process, f"PhaseSpace:pTHatMin = {least}"), SEED).batches(events):
+            particles = final(record, ~np.isin(np.abs(record.id), (12, 13, 14, 16)))
+            factor = deposits(record, particles, detector, rng)
+            true, seen = (_jets(record, particles, scale) for scale in ((factor > 0).astype(float), factor))
+            i, j = same_event(true.event, seen.event)
+            near = delta_r(true.eta[i], true.phi[i], seen.eta[j], seen.phi[j]) < 0.2
+            near &= np.abs(true.eta[i]) < 0.8
+            found.append((true.pt[i[near]], seen.pt[j[near]] / true.pt[i[near]]))
+    pt, response = (np.concatenate(column) for column in zip(*found, strict=True))
+    for middle in (20, 100, 300):
+        inside = response[np.abs(pt / middle - 1) < 0.1]
+        low, high = np.percentile(inside, [16, 84])
+        yield (
+            f"jet pT resolution at {middle} GeV",
+            float(high - low) / 2,
+            float(high - low) / len(inside) ** 0.5,
+            None,
+            0.0,
+        )
+
+
+def _jets(record: Record, particles: Final, factor: np.ndarray) -> Jets:
+    hit, momentum = measured(record, particles, factor)
+    return cluster(particles.event[hit], momentum, Detector().jet_radius, 8.0)
 
 
 def heavy_flavour(c: Columns, m: dict) -> Iterator[Row]:
-    yield from leptons(c, m, (0.0496, 0.0011), {(11, 2): (0.078, 0.011), (13, 2): (0.129, 0.012)})
-    yield "negative weights, of leptons", *share(c["w_nlo"] < 0), 0.105, 0.007
+    yield from leptons(c, m, (None, 0.0), {(11, 2): (0.0792, 0.0106), (13, 2): (0.1319, 0.0118)}, {})
 
 
 def _mass_plane(c: Columns, m: dict, counts: tuple[int, int], made: int) -> Iterator[Row]:
@@ -179,15 +206,11 @@ def four_jet(c: Columns, m: dict) -> Iterator[Row]:
         *share((ring(c["m_h1"], c["m_h2"]) < 45) & (x_hh(c["m_h1"], c["m_h2"]) >= 1.6)),
         *of(641, 9763),
     )
-    for tags, reference in ((2, 3418.3), (3, 1595.2), (4, 281.2)):
+    references = (2, 0.35013, 0.00015), (3, 0.16339, 0.00029), (4, 0.028803, 0.000093)
+    for tags, reference, reference_error in references:
         p = c[f"p_{tags}tag"].astype(float)
-        yield (
-            f"mean p_{tags}tag",
-            float(p.mean()),
-            float(p.std() / len(p) ** 0.5),
-            reference / 9763,
-            0.002 * reference / 9763,
-        )
+        mean, error = float(p.mean()), float(p.std() / len(p) ** 0.5)
+        yield f"mean p_{tags}tag", mean, error, reference, reference_error
         yield (
             f"{tags} tags: drawn minus expected, in sigma",
             float(((c["n_tag"] == tags).sum() - p.sum()) / np.sqrt((p * (1 - p)).sum())),
@@ -228,36 +251,17 @@ def zee(c: Columns, m: dict) -> Iterator[Row]:
     yield "flips / table at the measured pT", *of(flips.sum(), table.sum()), None, 0.0
 
 
-CASES: dict[str, Callable[[Columns, dict], Iterator[Row]]] = {
-    "gamma-jet": gamma_jet,
-    "h-phigamma": h_phigamma,
-    "z-jets": z_jets,
-    "h-za": h_za,
-    "ttbar": ttbar,
-    "ttbar-hf": ttbar_hf,
-    "w-jets": w_jets,
-    "heavy-flavour": heavy_flavour,
-    "four-jet": four_jet,
-    "four-jet-bb": four_jet_bb,
-    "hh-4b": hh_4b,
-    "zee": zee,
+SAMPLES = {
+    "gamma-jet": Sample(3000, 1370, 76e3, gamma_jet),
+    "h-phigamma": Sample(8000, 720, 1.0e6, h_phigamma),
+    "z-jets": Sample(4000, 1040, 156e3, z_jets),
+    "h-za": Sample(5000, 660, 370e3, h_za),
+    "ttbar": Sample(6000, 380, 650e3, ttbar),
+    "ttbar-hf": Sample(24_000, 460, 2.07e6, ttbar_hf),
+    "w-jets": Sample(10_000, 640, 980e3, w_jets),
+    "heavy-flavour": Sample(3000, 700, 126e3, heavy_flavour),
+    "four-jet": Sample(8000, 2270, 350e3, four_jet),
+    "four-jet-bb": Sample(6000, 1750, 164e3, four_jet_bb),
+    "hh-4b": Sample(16_000, 1280, 2.2e6, hh_4b),
+    "zee": Sample(100_000, 2680, 4.4e6, zee),
 }
-
-
-def main(folder: Path) -> None:
-    print("| case | number | here | reference | off by |\n|---|---|---|---|---|")
-    for name, numbers in CASES.items():
-        path = folder / f"{name}.parquet"
-        if not path.exists():
-            continue
-        for what, value, error, reference, reference_error in numbers(*load(path)):
-            if reference is None:
-                print(f"| {name} | {what} | {value:.4g} ± {error:.2g} | | |")
-                continue
-            off = (value - reference) / np.hypot(error, reference_error)
-            known = f"{reference:.4g} ± {reference_error:.2g}"
-            print(f"| {name} | {what} | {value:.4g} ± {error:.2g} | {known} | {off:+.1f} σ |")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
