@@ -14,6 +14,7 @@ import pytest
 
 from backdrop import Channel, Estimate, Events, Region, Setup, closure, estimate, fit, seal, workspace
 from backdrop.methods.abcd import Plane
+from backdrop.plot import prediction
 from backdrop.synthetic import GaussianPlane
 
 HOSTILE = "<script>alert('x')</script> & \"y\""
@@ -156,3 +157,11 @@ def test_the_drawing_has_a_step_for_each_bin_and_a_point_where_something_was_obs
     predicted = objects["Closure"].predicted
     drop = (heights[2] - heights[0]) / (heights[4] - heights[0])
     assert drop == pytest.approx((predicted[0] - predicted[1]) / (predicted[0] - predicted[2]), abs=0.02)
+
+
+def test_a_figure_is_shown_without_pyplot(objects):
+    picture, size = prediction(objects["Estimate"], "VR")._repr_png_()
+    assert picture.startswith(b"\x89PNG")
+    pixels = [int.from_bytes(picture[at : at + 4], "big") for at in (16, 20)]
+    assert pixels == [2 * size["width"], 2 * size["height"]]
+    assert 400 < size["width"] < 800
