@@ -32,7 +32,6 @@ pages.write(HERE, HERE.parent / "benchmarks" / "results")
 # pages with code cells are executed at every build: what they show is what this version does
 nb_execution_mode = "force"
 nb_execution_timeout = 300
-nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]

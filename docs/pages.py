@@ -70,8 +70,7 @@ def _module(name: str, known: set[int]) -> str:
     summary = (inspect.getdoc(module) or "").split("\n\n")[0].replace("\n", " ")
     listed = "\n".join(f"   {name}.{one}" for one in own)
     options = "   :toctree: generated\n   :nosignatures:\n"
-    anchor = f".. py:module:: {name}\n   :no-contents-entry:\n"
-    return f"## {name}\n\n{summary}\n\n```{{eval-rst}}\n{anchor}\n.. autosummary::\n{options}\n{listed}\n```\n"
+    return f"## {name}\n\n{summary}\n\n```{{eval-rst}}\n.. autosummary::\n{options}\n{listed}\n```\n"
 
 
 def _public(module: Any) -> list[str]:
@@ -79,7 +78,9 @@ def _public(module: Any) -> list[str]:
         name for name, value in vars(module).items()
         if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
     ]  # fmt: skip
-    return [name for name in names if inspect.isclass(getattr(module, name)) or inspect.isroutine(getattr(module, name))]
+    return [
+        name for name in names if inspect.isclass(getattr(module, name)) or inspect.isroutine(getattr(module, name))
+    ]
 
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ def _ensemble(one: Mapping[str, Any]) -> str:
     ]
     bands = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in one["bands"].items())
     text = (
-        f"{_text(one['title'])}. {one['toys']} of {one['of']} toys, {one['replicas']} replicas each, seed {one['seed']}. "
+        f"{_text(one['title'])}. {one['toys']} of {one['of']} toys of {one['replicas']} replicas, seed {one['seed']}. "
         f"Wanted within three standard errors: {bands}. {'Met.' if one['met'] else '**Not met.**'}"
     )
     return f"### {_text(one['name'])}\n\n{text}\n\n{_table(head, cells)}\n\n{_measured([one])}\n"
