@@ -1,4 +1,4 @@
-"""Parts of pages that are written at build time: the public names, and what the benchmarks found."""
+"""Parts of pages that are written at build time: public names, what the benchmarks found, keys of a configuration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NAMES, BENCHMARKS = "_names.md", "_benchmarks.md"
-FILES = (NAMES, BENCHMARKS)
+NAMES, BENCHMARKS, KEYS = "_names.md", "_benchmarks.md", "_keys.md"
+FILES = (NAMES, BENCHMARKS, KEYS)
 
 MODULES = (
     "backdrop",
@@ -44,7 +44,7 @@ def write(folder: Path, results: Path) -> None:
 
     Pages of names that are no longer public are removed: Sphinx leaves them behind.
     """
-    for name, text in {NAMES: names(MODULES), BENCHMARKS: benchmarks(results)}.items():
+    for name, text in {NAMES: names(MODULES), BENCHMARKS: benchmarks(results), KEYS: keys()}.items():
         file = folder / name
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
@@ -81,6 +81,46 @@ def _public(module: Any) -> list[str]:
     return [
         name for name in names if inspect.isclass(getattr(module, name)) or inspect.isroutine(getattr(module, name))
     ]
+
+
+# ---- keys of a configuration -----------------------------------------------------------------------------------------
+
+
+def keys() -> str:
+    """Return a table of its keys for each part of a configuration."""
+    from backdrop.config import Configuration
+
+    schema = Configuration.model_json_schema()
+    parts = {"Configuration": schema, **schema["$defs"]}
+    return "\n".join(_part(name, one) for name, one in parts.items() if "properties" in one)
+
+
+def _part(name: str, one: Mapping[str, Any]) -> str:
+    rows = [
+        (f"`{key}`", _kind(value), f"{_text(value.get('description', ''))}{_needed(key, one)}")
+        for key, value in one["properties"].items()
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in (("key", "value", "meaning"), ("---",) * 3, *rows)]
+    return "\n".join([f"### {name}", "", one.get("description", ""), "", *lines, ""])
+
+
+def _needed(key: str, one: Mapping[str, Any]) -> str:
+    return " **Needed.**" if key in one.get("required", ()) else ""
+
+
+def _kind(value: Mapping[str, Any]) -> str:
+    """Return what a value is, in words, with a link to the part that it is."""
+    if "$ref" in value:
+        name = value["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in value:
+        return " or ".join(_kind(one) for one in value["anyOf"] if one.get("type") != "null")
+    if value.get("type") == "array":
+        return f"list of {_kind(value['items'])}"
+    if value.get("type") == "object":
+        of = value.get("additionalProperties") or next(iter(value.get("patternProperties", {}).values()), {})
+        return f"name: {_kind(of)}" if isinstance(of, Mapping) else "name: anything"
+    return str(value.get("type", "anything"))
 
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------

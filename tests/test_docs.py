@@ -17,7 +17,7 @@ from backdrop.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-GENERATED = ("_build", "generated", "_names.md", "_benchmarks.md")
+GENERATED = ("_build", "generated", "_names.md", "_benchmarks.md", "_keys.md")
 
 _LINK = re.compile(r"(?<!\\)\[[^\]\[]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1`*\s*$", re.M | re.S)
@@ -124,6 +124,15 @@ def test_the_page_of_benchmarks_holds_what_was_measured(pages, tmp_path):
     assert "| SR | 0.01 ± 0.02 | 1.01 ± 0.015 |" in text
     assert "100 of 2000 toys" in text and "mean 0 to 0; width 0.9 to 1.1" in text and "Met." in text
     assert text.count("Measured 2026-01-02, A, 2 cores; numpy 2.") == 2
+
+
+def test_every_key_of_a_configuration_is_told(pages):
+    text = pages.keys()
+    parts = set(re.findall(r"^### (\w+)$", text, re.M))
+    assert {"Configuration", "Input", "Seal", "Method", "Axis", "Fit"} <= parts
+    assert {name.lower() for name in parts} >= set(re.findall(r"\]\(#(\w+)\)", text))
+    assert "| `files` | string or list of string | Path, glob" in text
+    assert re.search(r"^\| `seed` \| integer \| Root of all random streams. \*\*Needed.\*\* \|$", text, re.M)
 
 
 def test_there_need_be_no_benchmarks(pages, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MOST_BINS", "card", "drawing", "facts", "measured", "note", "table"]
+__all__ = ["MOST_BINS", "card", "drawing", "facts", "measured", "note", "rounded", "table"]
 
 # no colour of text or ground is set: a light and a dark page both give their own
 _STYLE = """<style>
@@ -21,17 +22,20 @@ _STYLE = """<style>
 .backdrop table { border-collapse: collapse; margin: .4em 0; color: inherit; width: auto }
 .backdrop tr, .backdrop tr:nth-child(even), .backdrop tr:hover { background: none }
 .backdrop th, .backdrop td { border: 0; border-bottom: 1px solid rgba(128, 128, 128, .4); color: inherit;
-  background: none; padding: .15em 1.2em .15em 0; text-align: right; font-variant-numeric: tabular-nums }
-.backdrop th:first-child, .backdrop td:first-child, .backdrop .facts td { text-align: left }
+  background: none; padding: .15em 1.2em .15em 0; text-align: left; font-variant-numeric: tabular-nums }
+.backdrop .number { text-align: right }
 .backdrop code { font-size: .95em; color: inherit; background: none }
 .backdrop .note { opacity: .85; margin: .3em 0 }
+.backdrop .drawing { display: inline-block; margin: 0 2em .3em 0 }
 .backdrop svg { display: block; margin: .3em 0; overflow: visible }
 </style>"""
+
+_NUMBER = re.compile(r"[-+]?[\d.]|nan|-?inf")
 
 MOST_BINS = 200
 """A channel of more bins is not drawn."""
 
-_WIDTH, _HEIGHT = 320.0, 80.0
+_WIDTH, _HEIGHT = 240.0, 60.0
 
 
 def card(kind: str, title: str, *parts: str) -> str:
@@ -43,14 +47,21 @@ def card(kind: str, title: str, *parts: str) -> str:
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Return names and values, the values in a fixed-width font."""
     rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{_code(value)}</td></tr>" for name, value in pairs)
-    return f'<table class="facts"><tbody>{rows}</tbody></table>'
+    return f"<table><tbody>{rows}</tbody></table>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; all cells are escaped."""
-    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    """Return a table, columns of numbers on the right; all cells are escaped."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    right = [all(map(_NUMBER.match, column)) for column in zip(*cells, strict=True)] if cells else [False] * len(head)
+    lines = "".join(_row("td", row, right) for row in cells)
+    return f"<table><thead>{_row('th', head, right)}</thead><tbody>{lines}</tbody></table>"
+
+
+def _row(kind: str, cells: Sequence[str], right: Sequence[bool]) -> str:
+    opened = (f'<{kind} class="number">' if number else f"<{kind}>" for number in right)
+    inner = (f"{tag}{html.escape(cell)}</{kind}>" for tag, cell in zip(opened, cells, strict=True))
+    return f"<tr>{''.join(inner)}</tr>"
 
 
 def note(text: str) -> str:
@@ -66,13 +77,19 @@ def measured(value: float, error: float) -> str:
     >>> measured(4541.83, 86.2), measured(0.012345, 0.00061), measured(12.0, 0.0)
     ('4542 ± 86', '0.01235 ± 0.00061', '12 ± 0')
     """
+    return f"{rounded(value, error)} ± {rounded(error, error)}"
+
+
+def rounded(value: float, error: float) -> str:
+    """Return a value with as many digits as two digits of an error need."""
     if not (error > 0.0 and math.isfinite(error)):
-        return f"{value:.6g} ± {error:.2g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+        return f"{value:.6g}"
+    return f"{value:.{max(0, 1 - math.floor(math.log10(error)))}f}"
 
 
-def drawing(edges: NDArray[np.float64], values: ArrayLike, errors: ArrayLike, points: ArrayLike | None = None) -> str:
+def drawing(
+    title: str, edges: NDArray[np.float64], values: ArrayLike, errors: ArrayLike, points: ArrayLike | None = None
+) -> str:
     """Return yields as steps with their error as a band, and observed yields as points, if there are any."""
     values, errors = np.asarray(values, float), np.asarray(errors, float)
     seen = np.zeros(0) if points is None else np.asarray(points, float)
@@ -87,10 +104,11 @@ def drawing(edges: NDArray[np.float64], values: ArrayLike, errors: ArrayLike, po
     places = zip(((x[1:] + x[:-1]) / 2)[: len(seen)], y(seen), strict=True)
     dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5"/>' for a, b in places)
     return (
+        f'<div class="drawing">{note(title)}'
         f'<svg width="{_WIDTH:g}" height="{_HEIGHT:g}" role="img" fill="currentColor" stroke="none">'
         f'<path d="M{band}" fill-opacity=".25"/>'
         f'<path d="M{_path(x, y(values))}" fill="none" stroke="currentColor" stroke-width="1.5"/>{dots}'
-        f'<path d="M0,{_HEIGHT:g}H{_WIDTH:g}" stroke="currentColor" stroke-opacity=".5"/></svg>'
+        f'<path d="M0,{_HEIGHT:g}H{_WIDTH:g}" stroke="currentColor" stroke-opacity=".5"/></svg></div>'
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .._notebook import MOST_BINS, card, drawing, facts, measured, note, table
+from .._notebook import MOST_BINS, card, drawing, facts, measured, rounded, table
 from ..channel import Channel, check_names, overlapping
 from ..errors import ConfigError, CutError, DataError, nearest
 
@@ -94,7 +94,7 @@ class Estimate:
         rows = []
         for channel in self.channels:
             found = self.total(channel.name)
-            shares = [f"{one:.2g}" for one in (found.statistical, found.systematic)]
+            shares = [rounded(one, found.total) for one in (found.statistical, found.systematic)]
             rows.append((channel.name, channel.size, measured(found.value, found.total), *shares))
         return card("Estimate", "", table(head, rows), *map(self._drawn, self.channels), facts(parts))
 
@@ -105,9 +105,8 @@ class Estimate:
         (axis,), part = channel.axes, self.only(channel.name)
         errors = np.sqrt(np.maximum(np.diag(part._covariance()), 0.0))
         edges = np.asarray(axis.edges, float)
-        return note(f"{channel.name}: {axis.name}, {edges[0]:g} to {edges[-1]:g}") + drawing(
-            edges, part.nominal, errors
-        )
+        title = f"{channel.name}: {axis.name}, {edges[0]:g} to {edges[-1]:g}"
+        return drawing(title, edges, part.nominal, errors)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 

@@ -90,8 +90,8 @@ class Closure:
             return ""
         (axis,), errors = self.channel.axes, np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         edges = np.asarray(axis.edges, float)
-        title = note(f"{axis.name}, {edges[0]:g} to {edges[-1]:g}; points are observed")
-        return title + drawing(edges, self.predicted, errors, self.observed)
+        title = f"{axis.name}, {edges[0]:g} to {edges[-1]:g}; points are observed"
+        return drawing(title, edges, self.predicted, errors, self.observed)
 
     # ---- bins ------------------------------------------------------------------------------------------------------
 
