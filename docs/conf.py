@@ -50,6 +50,8 @@ napoleon_custom_sections = [("Assumes", "notes_style"), ("Fails when", "notes_st
 
 # Every reference to something of ours must resolve. Other projects' names would need their inventories, and a network.
 nitpicky = True
+# an annotation names a type as its module does, and two modules may have one of that name
+suppress_warnings = ["ref.python"]
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!backdrop\.).*"),
     # types that stand in signatures and are nobody's to use
@@ -58,6 +60,16 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = "backdrop"
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["backdrop.css"]
 copybutton_exclude = ".linenos, .gp"
+
+
+def _foreign(app, what, name, thing, skip, options):
+    """Leave out what a class merely holds, such as the built-in `map` that is a setting's default."""
+    return True if getattr(thing, "__module__", None) == "builtins" else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", _foreign)

@@ -128,17 +128,16 @@ def _kind(value: Mapping[str, Any]) -> str:
 
 def benchmarks(results: Path) -> str:
     """Return what stands in the result files of ``make bench`` and ``make validate``; there may be none."""
-    found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))}
-    speed = {name: rows for name, rows in found.items() if isinstance(rows, list)}
-    ensembles = {name: one for name, one in found.items() if isinstance(one, dict)}
-    return "\n".join(
-        [
-            "## Speed\n",
-            *([_speed(name, rows) for name, rows in speed.items()] or ["No result has been kept yet.\n"]),
-            "## Pulls and coverage\n",
-            *([_ensemble(one) for one in ensembles.values()] or ["No result has been kept yet.\n"]),
-        ]
-    )
+    speed, others = [], []
+    for file in sorted(results.glob("*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        records = found if isinstance(found, list) else [found]
+        if records and all("ratio" in one for one in records):
+            speed.append(_speed(file.stem, records))
+        else:
+            others += [_ensemble(one) for one in records]
+    none = ["No result has been kept yet.\n"]
+    return "\n".join(["## Speed\n", *(speed or none), "## Pulls, coverage, samples\n", *(others or none)])
 
 
 def _speed(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -147,25 +146,60 @@ def _speed(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         (
             *(row[key] for key in ("name", "peer", "ours", "theirs", "unit", "ratio", "bar")),
             "yes" if row["ratio"] >= row["bar"] and "disagreement" not in row["quality"] else "**no**",
-            _quality(row["quality"]),
+            _flat(row["quality"]),
         )
         for row in rows
     ]
     return f"### {_text(name)}\n\n{_table(head, cells)}\n\n{_measured(rows)}\n"
 
 
+_TOLD = ("name", "case", "title", "machine", "date", "versions")
+
+
 def _ensemble(one: Mapping[str, Any]) -> str:
-    head = ("quantity", "pull mean", "pull width")
-    cells = [
-        (pull["quantity"], *(f"{pull[key]} ± {pull[f'{key}_error']}" for key in ("mean", "width")))
-        for pull in one["pulls"]
-    ]
-    bands = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in one["bands"].items())
-    text = (
-        f"{_text(one['title'])}. {one['toys']} of {one['of']} toys of {one['replicas']} replicas, seed {one['seed']}. "
-        f"Wanted within three standard errors: {bands}. {'Met.' if one['met'] else '**Not met.**'}"
+    """Return a record of any ensemble: its title, its settings, and a table for each list of results in it."""
+    rest = {key: value for key, value in one.items() if key not in _TOLD}
+    tables = {key: rest.pop(key) for key in list(rest) if _is_table(rest[key])}
+    return "\n\n".join(
+        [
+            f"### {_text(one.get('name') or one.get('case'))}",
+            f"{_text(one.get('title', ''))}: {_text(_flat(rest))}.",
+            *(_results(rows) for rows in tables.values()),
+            _measured([one]),
+        ]
     )
-    return f"### {_text(one['name'])}\n\n{text}\n\n{_table(head, cells)}\n\n{_measured([one])}\n"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _results(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = [_with_errors(row) for row in rows]
+    head = list(dict.fromkeys(key for row in cells for key in row))
+    return _table([key.replace("_", " ") for key in head], [[row.get(key, "") for key in head] for row in cells])
+
+
+def _with_errors(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return a row as text, an error joined to the value that it stands behind."""
+    cells: dict[str, str] = {}
+    for key, value in row.items():
+        if cells and (key == "error" or key.endswith("_error")):
+            cells[next(reversed(cells))] += f" ± {value}"
+        else:
+            cells[key] = _flat(value)
+    return cells
+
+
+def _flat(value: Any) -> str:
+    """Return a value in words: yes and no, an empty text for None, a mapping as its pairs."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_flat(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return " to ".join(_flat(one) for one in value)
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: ""}[value]
+    return str(value)
 
 
 def _measured(records: Iterable[Mapping[str, Any]]) -> str:
@@ -175,10 +209,6 @@ def _measured(records: Iterable[Mapping[str, Any]]) -> str:
         for one in records
     )
     return "\n".join(f"Measured {_text(line)}.\n" for line in lines)
-
-
-def _quality(quality: str | Mapping[str, Any]) -> str:
-    return quality if isinstance(quality, str) else ", ".join(f"{name} {value}" for name, value in quality.items())
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

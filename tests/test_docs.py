@@ -122,7 +122,7 @@ def test_the_page_of_benchmarks_holds_what_was_measured(pages, tmp_path):
     assert rows["read \\| select"].endswith("| 1.2 | 0.9 | yes | largest relative difference 0.0 |")
     assert "**no**" in rows["slow"] and "**no**" in rows["wrong"]
     assert "| SR | 0.01 ± 0.02 | 1.01 ± 0.015 |" in text
-    assert "100 of 2000 toys" in text and "mean 0 to 0; width 0.9 to 1.1" in text and "Met." in text
+    assert "ABCD: toys 100, of 2000, replicas 50, seed 1, met yes, bands mean 0.0 to 0.0, width 0.9 to 1.1." in text
     assert text.count("Measured 2026-01-02, A, 2 cores; numpy 2.") == 2
 
 
@@ -133,6 +133,19 @@ def test_every_key_of_a_configuration_is_told(pages):
     assert {name.lower() for name in parts} >= set(re.findall(r"\]\(#(\w+)\)", text))
     assert "| `files` | string or list of string | Path, glob" in text
     assert re.search(r"^\| `seed` \| integer \| Root of all random streams. \*\*Needed.\*\* \|$", text, re.M)
+
+
+def test_results_of_any_kind_are_told(pages, tmp_path):
+    rows = [{"quantity": "yield_68", "coverage": 0.69, "error": 0.01, "met": True}, {"quantity": "mu", "off": None}]
+    (tmp_path / "other.json").write_text(json.dumps([{"case": "x", "title": "Any", "numbers": rows, **WHERE}]))
+    text = pages.benchmarks(tmp_path)
+    assert "| quantity | coverage | met | off |" in text
+    assert "| yield\\_68 | 0.69 ± 0.01 | yes |  |" in text and "| mu |  |  |  |" in text
+
+
+def test_the_results_that_are_kept_can_be_told(pages):
+    kept = list((ROOT / "benchmarks" / "results").glob("*.json"))
+    assert pages.benchmarks(ROOT / "benchmarks" / "results").count("Measured") >= len(kept)
 
 
 def test_there_need_be_no_benchmarks(pages, tmp_path):
