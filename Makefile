@@ -45,7 +45,7 @@ docs: $(VENV)/.stamp-docs ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 clean: ## remove what the other targets wrote (.venv stays)
-	rm -rf build dist demo-report docs/_build docs/.jupyter_cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist demo-report docs/_build docs/generated docs/_names.md docs/_benchmarks.md docs/_keys.md docs/.jupyter_cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # --- environments -----------------------------------------------------------------------------------------------------

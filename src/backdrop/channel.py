@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._notebook import card, facts, table
 from .errors import ConfigError, CutError, DataError
 from .events import Events, check_finite
 from .region import Region
@@ -53,6 +54,11 @@ class Channel:
         names = [axis.name for axis in self.axes]
         if len(set(names)) < len(names):
             raise ConfigError(f"channel '{self.name}' has two axes of one name: {', '.join(names)}")
+
+    def _repr_html_(self) -> str:
+        bins = [(axis.name, axis.label, len(axis), f"{axis.edges[0]:g} to {axis.edges[-1]:g}") for axis in self.axes]
+        region = [("region", self.region.name), ("cut", self.region.cut)]
+        return card("Channel", self.name, facts(region), table(("column", "label", "bins", "range"), bins))
 
     @property
     def shape(self) -> tuple[int, ...]:

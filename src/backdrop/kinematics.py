@@ -327,7 +327,7 @@ def pair_columns(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike)
 
     Returns
     -------
-    ``m_h1 pt_h1 eta_h1 phi_h1``, the same for h2 (lower pT), ``dphi_hh`` = |Δφ|, ``deta_hh`` = |Δη|, ``m_hh``,
+    ``m_h1 pt_h1 eta_h1 phi_h1``, the same for h2 (lower pT), ``dphi_hh = |Δφ|``, ``deta_hh = |Δη|``, ``m_hh``,
     ``pt_hh`` and the opening angles ``dR_h1 dR_h2``; each of shape (n,).
 
     Examples

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._notebook import card, facts
 from .cuts.grammar import Program, read_condition, read_expression
 from .cuts.overlap import exclusive
 from .cuts.values import certain, value
@@ -78,6 +79,9 @@ class Region:
     def __repr__(self) -> str:
         cut = self.cut if len(self.cut) <= 80 else f"{self.cut[:77]}..."
         return f"Region({self.name!r}, {cut!r})"
+
+    def _repr_html_(self) -> str:
+        return card("Region", self.name, facts([("cut", self.cut), ("columns", ", ".join(sorted(self.columns)))]))
 
     @property
     def columns(self) -> frozenset[str]:

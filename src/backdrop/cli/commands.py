@@ -26,6 +26,7 @@ A configuration names samples, regions, methods and channels; what is sealed in 
   backdrop demo                             a full estimate on made-up events
   backdrop methods                          which methods there are, and when they fail
   backdrop generate zee                     events of a real generator, for who has no ntuples
+  backdrop init analysis.yaml               a commented configuration, to be changed into your own
   backdrop check analysis.yaml              is the configuration right, is anything sealed read?
   backdrop run analysis.yaml --out results  the estimate, its closure, the fit, the report
 
@@ -74,7 +75,6 @@ app = typer.Typer(
     help=_HELP,
     rich_markup_mode="rich",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -161,8 +161,35 @@ def run(
 
 
 @app.command()
+def init(
+    configuration: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path("analysis.yaml"),
+) -> None:
+    """Write a commented configuration to start from; a file that exists is left alone."""
+    from ..config import start
+
+    written = start(configuration)
+    _console().print(f"wrote {written}: change its file names, columns and regions, then\n", highlight=False)
+    for command in (f"backdrop check {written}", f"backdrop run {written} --out results"):
+        print(f"  {command}")
+    print("\nFor completion and checks of the keys in an editor, in the same folder:\n")
+    print("  backdrop schema > backdrop.schema.json")
+
+
+def _demos() -> list[str]:
+    from ..demos import demos
+
+    return list(demos())
+
+
+def _methods() -> list[str]:
+    from ..methods import METHODS
+
+    return list(METHODS)
+
+
+@app.command()
 def demo(
-    name: Annotated[str, typer.Argument(help="Which demonstration.")] = "abcd",
+    name: Annotated[str, typer.Argument(help="Which demonstration.", autocompletion=_demos)] = "abcd",
     out: Annotated[
         Path | None, typer.Option(help="Folder for everything that is written.", show_default="demo-NAME")
     ] = None,
@@ -252,7 +279,9 @@ def check(configuration: Configuration, inputs: Inputs = None) -> None:
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(help="One method, in full.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One method, in full.", show_default=False, autocompletion=_methods)
+    ] = None,
 ) -> None:
     """List the methods, or tell what one assumes, when it fails and what its settings are."""
     from ..errors import ConfigError, nearest

@@ -3,5 +3,6 @@
 from .analysis import Analysis
 from .build import build, load
 from .model import Configuration
+from .start import start
 
-__all__ = ["Analysis", "Configuration", "build", "load"]
+__all__ = ["Analysis", "Configuration", "build", "load", "start"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .._notebook import MOST_BINS, card, drawing, facts, measured, rounded, table
 from ..channel import Channel, check_names, overlapping
 from ..errors import ConfigError, CutError, DataError, nearest
 
@@ -85,6 +86,27 @@ class Estimate:
     def __repr__(self) -> str:
         rows = ", ".join(f"{c.name} {y.value:.6g} ± {y.total:.2g}" for c in self.channels for y in [self.total(c.name)])
         return f"Estimate({rows}; blocks {sorted(self.replicas)}; variations {sorted(self.variations)})"
+
+    def _repr_html_(self) -> str:
+        blocks = ", ".join(f"{name} ({len(rows)})" for name, rows in self.replicas.items())
+        parts = [("replicas", blocks or "none"), ("variations", ", ".join(self.variations) or "none")]
+        head = ("channel", "bins", "background", "statistical", "systematic")
+        rows = []
+        for channel in self.channels:
+            found = self.total(channel.name)
+            shares = [rounded(one, found.total) for one in (found.statistical, found.systematic)]
+            rows.append((channel.name, channel.size, measured(found.value, found.total), *shares))
+        return card("Estimate", "", table(head, rows), *map(self._drawn, self.channels), facts(parts))
+
+    def _drawn(self, channel: Channel) -> str:
+        """Return a small drawing of a channel that has one axis and not too many bins, with its caption."""
+        if len(channel.axes) > 1 or channel.size > MOST_BINS:
+            return ""
+        (axis,), part = channel.axes, self.only(channel.name)
+        errors = np.sqrt(np.maximum(np.diag(part._covariance()), 0.0))
+        edges = np.asarray(axis.edges, float)
+        title = f"{channel.name}: {axis.name}, {edges[0]:g} to {edges[-1]:g}"
+        return drawing(title, edges, part.nominal, errors)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 

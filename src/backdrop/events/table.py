@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from .._notebook import card, note, table
 from ..errors import BlindedError, DataError, nearest
 from ..region import Region
 from .columns import Rows, as_column, buffers, check_finite, column, common_length, concatenate, kept
@@ -142,6 +143,31 @@ class Events:
         parts = ", ".join(f"{name} {count}" for name, count in zip(self.samples, counts, strict=True))
         seals = "; ".join(f"{s.sample} sealed in {s.region.name}" for s in self.sealed)
         return f"Events({len(self)} rows: {parts}; {len(self.columns)} columns{'; ' + seals if seals else ''})"
+
+    def _repr_html_(self) -> str:
+        # rows that are sealed are not in memory; what a seal reveals of them is told by name alone
+        size = np.bincount(self.sample, minlength=len(self.samples))
+        total = np.bincount(self.sample, self.weight, minlength=len(self.samples))
+        samples = zip(self.samples, size, (f"{one:.6g}" for one in total), strict=True)
+        seals = [(one.sample, one.region.name, one.region.cut, ", ".join(one.revealed or ())) for one in self.sealed]
+        return card(
+            "Events",
+            "",
+            table(("sample", "open rows", "sum of weights"), samples),
+            table(("sealed sample", "region", "cut", "revealed columns"), seals) if seals else "",
+            self._first_rows(5),
+        )
+
+    def _first_rows(self, number: int) -> str:
+        first = self._take(np.arange(min(number, len(self))))
+        names = [self.samples[code] for code in first.sample]
+        shown = {"sample": names, "weight": first.weight.tolist()}
+        shown |= {name: first.columns[name].tolist() for name in list(first.columns)[:_SHOWN]}
+        rows = [[_shown(value) for value in row] for row in zip(*shown.values(), strict=True)]
+        more = len(first.columns) - _SHOWN
+        rest = note(f"{more} more columns: {', '.join(list(first.columns)[_SHOWN:])}") if more > 0 else ""
+        what = f"the first {len(first)} of {len(self)} open rows" if len(self) > len(first) else "all open rows"
+        return note(what) + table(list(shown), rows) + rest
 
     # ---- selection -------------------------------------------------------------------------------------------------
 
@@ -344,6 +370,17 @@ class Events:
         from .objects import group
 
         return group(self, objects)
+
+
+_SHOWN = 8
+
+
+def _shown(value: Any) -> str:
+    """Return a cell of a table: a number to six digits, a list cut short."""
+    if isinstance(value, list):
+        inner = ", ".join(_shown(one) for one in value[:4])
+        return f"[{inner}{', …' if len(value) > 4 else ''}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _as_weight(table: Mapping[str, Any], weight: Any, n: int, sample: str) -> NDArray[np.float64]:

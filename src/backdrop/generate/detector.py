@@ -41,7 +41,7 @@ def _row(default: Any, unit: str, meaning: str, reference: str) -> Any:
 class Detector:
     """The parameters of the detector and of its objects: this class is the table.
 
-    A pair of rows stands for |η| below and above 1.5, three values for |η| below 0.5, below 1.5 and above.
+    A pair of rows stands for ``|η|`` below and above 1.5, three values for below 0.5, below 1.5 and above.
 
     Examples
     --------

@@ -40,7 +40,7 @@ def fit(workspace: Mapping[str, Any], *, poi: str | None = None, level: float = 
     Parameters
     ----------
     workspace
-        As :func:`backdrop.inference.workspace` makes it, or any with histosys, normsys, normfactor, shapefactor,
+        As :func:`backdrop.workspace` makes it, or any with histosys, normsys, normfactor, shapefactor,
         shapesys, lumi, and staterror within one channel.
     poi
         The signal strength, if it is not the one that the workspace names.

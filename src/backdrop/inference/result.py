@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .._notebook import card, facts, measured, note, table
+
 __all__ = ["FitResult", "Fitted", "Parameter"]
 
 
@@ -108,6 +110,20 @@ class FitResult:
         if self.asimov_channels:
             parts.append(f"no data (Asimov) in {', '.join(self.asimov_channels)}")
         return f"FitResult({'; '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        found = {} if self.poi is None else {self.poi: measured(self.value or 0.0, self.error or 0.0)}
+        expected = None if self.limit_expected is None else self.limit_expected[2]
+        limits = {"expected limit": expected, "observed limit": self.limit_observed, "p0": self.p0}
+        found |= {name: f"{value:.3g}" for name, value in limits.items() if value is not None}
+        found["no data (Asimov) in"] = ", ".join(self.asimov_channels) or "no channel"
+        found["parameters"] = str(len(self.parameters))
+        head = ("channel", "bins", "fitted yield", "observed")
+        rows = []
+        for name, one in self.postfit.items():
+            seen = "sealed, or not given" if one.observed is None else f"{sum(one.observed):g}"
+            rows.append((name, len(one.total), f"{sum(one.total):.6g}", seen))
+        return card("FitResult", "", facts(found.items()), table(head, rows), *map(note, self.notes))
 
     @property
     def p_value(self) -> float | None:

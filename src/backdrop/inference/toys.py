@@ -84,7 +84,7 @@ class Toys:
     Attributes
     ----------
     workspace
-        As :func:`backdrop.inference.workspace` makes it.
+        As :func:`backdrop.workspace` makes it.
     toys
         How many for each signal strength and hypothesis.
     seed

@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -26,9 +27,17 @@ _NUMBERS: WeakKeyDictionary[Figure, dict[str, Any]] = WeakKeyDictionary()
 
 
 def keep(figure: Figure, drawn: Mapping[str, Any]) -> Figure:
-    """Attach the numbers that a figure shows."""
+    """Attach the numbers that a figure shows, and what it looks like in a notebook."""
     _NUMBERS[figure] = plain(drawn)
+    # matplotlib's own display is set up by pyplot, which is not loaded here
+    figure._repr_png_ = partial(_shown, figure)  # type: ignore[attr-defined]
     return figure
+
+
+def _shown(figure: Figure) -> tuple[bytes, dict[str, int]]:
+    """Return a figure as PNG, and the size at which a notebook shows it."""
+    width, height = (round(_DPI / 2 * inches) for inches in figure.get_size_inches())
+    return _render(figure, "png", {"Software": None}), {"width": width, "height": height}
 
 
 def numbers(figure: Figure) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._notebook import MOST_BINS, card, drawing, measured, note, table
 from ..channel import Channel
 from ..errors import ConfigError, DataError
 from ..estimate import Estimate
@@ -68,6 +69,29 @@ class Closure:
             f"Closure({self.channel.name}: observed {total.observed:.6g}, predicted {total.predicted:.6g} ± "
             f"{total.uncertainty:.2g}; χ² {self.chi2:.4g}/{self.ndf}, p {self.p_value:.3g}{few})"
         )
+
+    def _repr_html_(self) -> str:
+        total, ratio = self.total, self.ratio
+        head = ("observed", "predicted", "observed / predicted", "χ²/ndf", "p-value", "pulls")
+        width = "" if self.pull_width is None else f", width {self.pull_width:.2f}"
+        row = (
+            measured(total.observed, total.observed_uncertainty),
+            measured(total.predicted, total.predicted_uncertainty),
+            "" if ratio is None else measured(ratio.value, ratio.error),
+            f"{self.chi2:.4g}/{self.ndf}",
+            f"{self.p_value:.3g}",
+            f"mean {self.pull_mean:.2f}{width}",
+        )
+        few = f"{self.few_bins} bins expect fewer than {_FEW:g} events: ask p_value_toys" if self.few_bins else ""
+        return card("Closure", self.channel.name, table(head, [row]), note(few) if few else "", self._drawn())
+
+    def _drawn(self) -> str:
+        if len(self.channel.axes) > 1 or self.channel.size > MOST_BINS:
+            return ""
+        (axis,), errors = self.channel.axes, np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+        edges = np.asarray(axis.edges, float)
+        title = f"{axis.name}, {edges[0]:g} to {edges[-1]:g}; points are observed"
+        return drawing(title, edges, self.predicted, errors, self.observed)
 
     # ---- bins ------------------------------------------------------------------------------------------------------
 
