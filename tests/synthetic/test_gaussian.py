@@ -49,3 +49,8 @@ def test_samples_table_gives_named_events() -> None:
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="correlation"):
         GaussianPlane(correlation=1.0)
+
+
+def test_a_simulation_has_a_size() -> None:
+    with pytest.raises(ConfigError, match="simulated = 0"):
+        SAMPLES["gaussian_abcd"](seed=1, simulated=0.0)

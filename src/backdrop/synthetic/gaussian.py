@@ -121,6 +121,8 @@ def gaussian_abcd(
 
     `simulated` is the size of the simulation in units of the data's; its weights make up for it.
     """
+    if simulated <= 0.0:
+        raise ConfigError(f"simulated = {simulated:g}: the size of the simulation in units of the data's is positive")
     toy = GaussianPlane(fakes=fakes, reals=reals, correlation=correlation)
     simulation = GaussianPlane(fakes=0.0, reals=simulated * reals)
     return {
