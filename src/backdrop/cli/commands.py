@@ -91,6 +91,10 @@ class Format(StrEnum):
 
     root = "root"
     csv = "csv"
+    pyhf = "pyhf"
+    cabinetry = "cabinetry"
+    trexfitter = "trexfitter"
+    combine = "combine"
 
 
 Configuration = Annotated[Path, typer.Argument(help="The YAML configuration.", show_default=False)]
@@ -311,11 +315,14 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="FOLDER/export")] = None,
     kind: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.root,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Write zero and negative bins (root, csv) as they are, and say which.")
+    ] = False,
 ) -> None:
-    """Write the estimates of a finished run for other programs."""
-    from ..run.export import EXPORTS, export
+    """Write the estimates (root, csv) or workspaces (the others) of a finished run for other programs."""
+    from ..run.export import export
 
-    for file in export(folder, out or folder / "export", EXPORTS[kind.value], overwrite=overwrite):
+    for file in export(folder, out or folder / "export", kind.value, overwrite=overwrite, as_is=as_is):
         print(file)
 
 
