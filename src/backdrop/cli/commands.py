@@ -314,6 +314,9 @@ def export(
     folder: Folder,
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="FOLDER/export")] = None,
     kind: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.root,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="This method only; may be repeated.", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
     as_is: Annotated[
         bool, typer.Option("--as-is", help="Write zero and negative bins (root, csv) as they are, and say which.")
@@ -322,7 +325,7 @@ def export(
     """Write the estimates (root, csv) or workspaces (the others) of a finished run for other programs."""
     from ..run.export import export
 
-    for file in export(folder, out or folder / "export", kind.value, overwrite=overwrite, as_is=as_is):
+    for file in export(folder, out or folder / "export", kind.value, methods or (), overwrite=overwrite, as_is=as_is):
         print(file)
 
 

@@ -31,7 +31,7 @@ def cabinetry(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) ->
     - a shape nuisance is `NormPlusShape`, which cabinetry makes a `normsys` times a `histosys`: the same yields at
       plus and minus one standard deviation, other ones between;
     - a `normsys` is a `Normalization`, a free factor a `NormFactor`; a set of factors, one for each bin, is a sample
-      ``<sample>_bin<i>`` for each bin;
+      ``<sample>_at<i>`` for each bin;
     - the bins' own errors become `staterror`, one factor for each bin of a channel, which its samples share.
 
     Raises

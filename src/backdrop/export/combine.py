@@ -28,7 +28,7 @@ def combine(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> F
     - a shape nuisance is a `shape` row with the histograms ``<channel>/<process>_<nuisance>Up`` and ``Down``; with
       ``autoMCStats … 1 2`` combine moves yields by the same polynomial as a pyhf `histosys`;
     - a `normsys` is an `lnN` row, free factors are `rateParam`, several for a process where it is a product; a set of
-      factors, one for each bin, is a process ``<process>_bin<i>`` for each bin;
+      factors, one for each bin, is a process ``<process>_at<i>`` for each bin;
     - the bins' own errors are those of the histograms, with a threshold that lets every process have its own factor,
       constrained by its effective number of events, which combine rounds to an integer;
     - the signal strength is combine's own ``r``; its bounds are in the head of the card.

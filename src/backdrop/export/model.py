@@ -349,7 +349,7 @@ def _check_expected(model: Model, place: Place) -> None:
 def by_bin(model: Model) -> Model:
     """Return the model with a sample for each bin in place of a set of free factors, one for each bin.
 
-    The samples ``<sample>_bin<i>`` have the free factors ``<set>_<i>``, so that programs without such sets can fit
+    The samples ``<sample>_at<i>`` have the free factors ``<set>_<i>``, so that programs without such sets can fit
     them. A set of one bin is one free factor.
     """
     names, factors = Names("sample"), Names("factor")
@@ -375,7 +375,7 @@ def _parts(cell: Cell, names: Names) -> Iterator[Cell]:
         yield replace(cell, factors=(*cell.factors, cell.bins), bins="")
     else:
         for i in np.flatnonzero(cell.nominal).tolist():
-            yield cell.at(i, names.give(f"{cell.sample}_bin{i}", f"bin {i} of sample '{cell.sample}'"))
+            yield cell.at(i, names.give(f"{cell.sample}_at{i}", f"bin {i} of sample '{cell.sample}'"))
 
 
 def uniform(model: Model) -> Model:

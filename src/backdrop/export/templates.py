@@ -10,7 +10,6 @@ import numpy as np
 from .model import Cell, Place
 
 if TYPE_CHECKING:
-    import hist
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["data", "templates"]
 
 
-def data(place: Place) -> hist.Hist[Any]:
-    """Return the data of a channel, whose title says if they are none."""
+def data(place: Place) -> Any:
+    """Return the data of a channel as a `hist.Hist`, whose title says if they are none."""
     return _histogram(place, place.data, np.sqrt(place.data), place.title)
 
 
-def templates(place: Place, cell: Cell) -> Iterator[tuple[str, hist.Hist[Any]]]:
+def templates(place: Place, cell: Cell) -> Iterator[tuple[str, Any]]:
     """Yield the nominal histogram under an empty name, and ``_<nuisance>Up`` and ``_<nuisance>Down`` of each shape."""
     yield "", _histogram(place, cell.nominal, cell.errors, cell.sample)
     for name, sides in cell.shapes.items():
@@ -31,7 +30,7 @@ def templates(place: Place, cell: Cell) -> Iterator[tuple[str, hist.Hist[Any]]]:
             yield f"_{name}{word}", _histogram(place, side, np.zeros_like(side), f"{cell.sample}, {name} {word}")
 
 
-def _histogram(place: Place, values: Array, errors: Array, title: str) -> hist.Hist[Any]:
+def _histogram(place: Place, values: Array, errors: Array, title: str) -> Any:
     import hist
 
     axes = place.channel.axes if place.channel is not None else ()

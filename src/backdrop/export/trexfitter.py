@@ -26,7 +26,8 @@ def trexfitter(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -
 
     - a shape nuisance is `HISTO`, which TRExFitter splits into normalisation and shape: the same yields at plus and
       minus one standard deviation, other ones between;
-    - a `normsys` is `OVERALL`, a free factor a `NormFactor`, a set of factors, one for each bin, a `ShapeFactor`;
+    - a `normsys` is `OVERALL`, a free factor a `NormFactor`, a set of factors, one for each bin, a `ShapeFactor`,
+      which has no bounds of its own;
     - the bins' own errors are gammas of each sample's own (`SeparateGammas`), with Poisson constraints.
 
     Raises
@@ -140,7 +141,7 @@ def _factors(model: Model) -> Iterator[list[str]]:
         uses = model.uses(lambda cell: (*cell.factors, cell.bins), name)
         where = [place.name for place in model.places if any(place.name in found for found in uses.values())]
         acts = {"Samples": _listed(uses), "Regions": _listed(where)}
-        if name in sets:
+        if name in sets and len(row) > 1:
             yield _block("ShapeFactor", name, Title=f'"{name}"', **acts)
         else:
             (one,) = row

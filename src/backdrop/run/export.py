@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from .. import blinding
 from .. import export as formats
-from ..errors import ArtifactError, ConfigError
+from ..errors import ArtifactError, ConfigError, ExportError, nearest
 from ..export import Files
 from ..results import Results
 from .state import state_of
@@ -30,9 +29,15 @@ ESTIMATES: Mapping[str, Callable[..., Files]] = {"root": formats.root, "csv": fo
 
 
 def export(
-    folder: Path | str, out: Path | str, kind: str, *, overwrite: bool = False, as_is: bool = False
+    folder: Path | str,
+    out: Path | str,
+    kind: str,
+    methods: Collection[str] = (),
+    *,
+    overwrite: bool = False,
+    as_is: bool = False,
 ) -> Iterator[Path]:
-    """Write each method of a finished run in a format, and yield the paths.
+    """Write methods of a finished run in a format, and yield the paths.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ def export(
         Where to write: ``<kind>/<method>/...`` for workspaces, one file for the estimate of a method.
     kind
         The format: a row of `WORKSPACES` or `ESTIMATES`.
+    methods
+        The methods; without any, all of them.
     overwrite
         Replace files that are there.
     as_is
@@ -62,34 +69,41 @@ def export(
     if state is not None:
         blinding.verify(state.log, state.looks)
     found = Results.load(folder)
+    if as_is and kind not in ESTIMATES:
+        raise ConfigError("--as-is is for root and csv; a likelihood's floor is 'empty' in the configuration's fit")
     files: Files = {}
-    if kind in ESTIMATES:
-        if not found.estimates:
-            raise ArtifactError(f"'{folder}' holds no estimates")
-        for name, estimate in found.estimates.items():
-            files |= ESTIMATES[kind](estimate, name, as_is=as_is)
-    else:
-        if as_is:
-            raise ConfigError("--as-is is for root and csv; a likelihood's floor is 'empty' in the configuration's fit")
-        for name, workspace in _workspaces(Path(folder), found):
-            made = WORKSPACES[kind](workspace, found.estimates[name].channels)
-            files |= {f"{kind}/{name}/{path}": body for path, body in made.items()}
+    for name in _chosen(folder, found, kind, methods):
+        try:
+            files |= _estimate(found, name, kind, as_is) if kind in ESTIMATES else _workspace(folder, found, name, kind)
+        except ExportError as error:
+            raise ExportError(f"method '{name}': {error}") from error
     yield from formats.write(files, out, overwrite=overwrite)
 
 
-def _workspaces(folder: Path, found: Results) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the workspaces of a run, the same bytes as when it ended."""
-    if not found.fits:
-        raise ArtifactError(
-            f"'{folder}' holds no workspace: the run's configuration asks for no fit; add 'fit:' and run it again"
-        )
-    outputs = found.provenance.get("outputs", {})
-    for name in found.fits:
-        path = folder / "workspace" / f"{name}.json"
-        try:
-            body = path.read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{path} cannot be read: {error.strerror}; run the analysis again") from None
-        if outputs.get(f"workspace/{name}.json") != hashlib.sha256(body).hexdigest():
-            raise ArtifactError(f"{path} is damaged: it is not what the run wrote; run the analysis again")
-        yield name, json.loads(body)
+def _chosen(folder: Path | str, found: Results, kind: str, methods: Collection[str]) -> Iterable[str]:
+    """Return the methods to export, which have what the format holds."""
+    having = found.estimates if kind in ESTIMATES else found.fits
+    if not having:
+        what = "estimate" if kind in ESTIMATES else "workspace (its configuration asks for no fit)"
+        raise ArtifactError(f"'{folder}' holds no {what}; run an analysis that has one")
+    for name in methods:
+        if name not in having:
+            raise ConfigError(f"no method '{name}'{nearest(name, having)}; {kind} can hold: {', '.join(having)}")
+    return methods or having
+
+
+def _estimate(found: Results, name: str, kind: str, as_is: bool) -> Files:
+    return ESTIMATES[kind](found.estimates[name], name, as_is=as_is)
+
+
+def _workspace(folder: Path | str, found: Results, name: str, kind: str) -> Files:
+    """Return the files of a workspace, which must be what the run wrote."""
+    path = Path(folder) / "workspace" / f"{name}.json"
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}; run the analysis again") from None
+    if found.provenance.get("outputs", {}).get(f"workspace/{name}.json") != hashlib.sha256(body).hexdigest():
+        raise ArtifactError(f"{path} is damaged: it is not what the run wrote; run the analysis again")
+    made = WORKSPACES[kind](json.loads(body), found.estimates[name].channels)
+    return {f"{kind}/{name}/{file}": content for file, content in made.items()}
