@@ -30,6 +30,7 @@ MODULES = (
     "backdrop.validation",
     "backdrop.inference",
     "backdrop.inference.result",
+    "backdrop.export",
     "backdrop.results",
     "backdrop.plot",
     "backdrop.report",

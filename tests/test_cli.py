@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -559,6 +560,46 @@ def test_estimates_are_exported(finished, capsys, tmp_path):
     rows = (tmp_path / "abcd.csv").read_text().splitlines()
     assert rows[0].startswith("channel,bin,axis,low,high,yield,statistical,reals up,reals down")
     assert sum(float(row.split(",")[5]) for row in rows if row.startswith("SR")) == pytest.approx(written["yield"])
+
+
+def test_workspaces_are_exported(finished, capsys, tmp_path):
+    """In each format of a likelihood, with the expectation in place of what is sealed."""
+    import uproot
+
+    space = json.loads((finished / "workspace" / "abcd.json").read_bytes())
+    first = {"pyhf": "workspace.json", "cabinetry": "config.yml", "trexfitter": "trexfitter.config"}
+    for kind, name in (first | {"combine": "datacard.txt"}).items():
+        code, out, _ = call(capsys, "export", finished, "--out", tmp_path, "--format", kind)
+        assert (code, out.split()[0]) == (0, str(tmp_path / kind / "abcd" / name))
+        assert call(capsys, "export", finished, "--out", tmp_path, "--format", kind)[0] == 2
+        assert "holds no data" in (tmp_path / kind / "abcd" / name).read_text() or kind == "pyhf"
+    assert json.loads((tmp_path / "pyhf" / "abcd" / "workspace.json").read_bytes()) == space
+    with uproot.open(tmp_path / "combine" / "abcd" / "shapes.root") as file:
+        assert file["SR/data_obs"].values().tolist() == space["observations"][0]["data"]
+        assert file["SR/data_obs"].title.startswith("Asimov")
+        assert file["SR/abcd"].axis().edges().tolist() == [120.0, 130.0, 140.0]
+
+
+def test_exports_that_cannot_be_are_explained(finished, capsys, tmp_path):
+    def refused(folder: Path, *arguments: str) -> tuple[int, str]:
+        code, _, errors = call(capsys, "export", folder, "--out", tmp_path / "out", *arguments)
+        assert not (tmp_path / "out").exists()
+        return code, errors
+
+    code, errors = refused(finished, "--method", "abdc")
+    assert (code, "no method 'abdc', did you mean 'abcd'?" in errors) == (2, True)
+    code, errors = refused(finished, "--format", "combine", "--as-is")
+    assert (code, "--as-is is for root and csv" in errors) == (2, True)
+    changed = tmp_path / "changed"
+    shutil.copytree(finished, changed)
+    space = changed / "workspace" / "abcd.json"
+    space.write_text(space.read_text().replace("120", "121", 1) + " ")
+    code, errors = refused(changed, "--format", "pyhf")
+    assert (code, "abcd.json is damaged: it is not what the run wrote" in errors) == (6, True)
+    state = changed / ".tasks" / "run.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"looks": ["0" * 64]}))
+    code, errors = refused(changed)
+    assert (code, "no longer holds 1 of the entries" in errors) == (4, True)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["run", "--help"], ["--version"], ["demo", "-h"]])

@@ -26,14 +26,23 @@ _ABCD = bd.Channel("SR", bd.Region("high", "x1 > 0"), (hist.axis.Regular(4, 100,
 
 
 def estimate(
-    level: float, seed: int, *, counted: float = 16.0, replicas: int = 12, variations: Sequence[str] = ("scale",)
+    level: float,
+    seed: int,
+    *,
+    counted: float = 16.0,
+    replicas: int = 12,
+    variations: Sequence[str] = ("scale",),
+    size: float = 1.0,
 ) -> bd.Estimate:
-    """A falling spectrum; each bin has `counted` effective events, so no format needs to round them."""
+    """A falling spectrum; each bin has `counted` effective events, so no format needs to round them.
+
+    `size` scales the correlated uncertainties, which are some per cent.
+    """
     rng = np.random.default_rng(seed)
     nominal = level * np.array([1.0, 0.6, 0.3, 0.9, 0.5, 0.25])
-    rows = nominal * (1.0 + 0.05 * rng.normal(size=(replicas, 6)) + 0.05 * rng.normal(size=(replicas, 1)))
+    rows = nominal * (1.0 + 0.05 * size * (rng.normal(size=(replicas, 6)) + rng.normal(size=(replicas, 1))))
     shifts = {
-        name: (nominal * (1.0 + 0.1 * rng.uniform(size=6)), nominal * (1.0 - 0.05 * rng.uniform(size=6)))
+        name: (nominal * (1.0 + 0.1 * size * rng.uniform(size=6)), nominal * (1.0 - 0.05 * size * rng.uniform(size=6)))
         for name in variations
     }
     blocks = {"data": rows} if replicas else {}
