@@ -36,7 +36,7 @@ def combine(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> F
     Parameters
     ----------
     workspace
-        As :func:`backdrop.inference.workspace` makes it.
+        As :func:`backdrop.workspace` makes it.
     channels
         The channels, for the edges of their bins.
 

@@ -215,7 +215,7 @@ def read(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> Mode
     Parameters
     ----------
     workspace
-        As :func:`backdrop.inference.workspace` makes it: with histosys, normsys, normfactor, shapefactor, shapesys.
+        As :func:`backdrop.workspace` makes it: with histosys, normsys, normfactor, shapefactor, shapesys.
     channels
         The channels, for the edges of their bins. Those that are not given have bins by number.
 

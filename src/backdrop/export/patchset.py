@@ -40,7 +40,7 @@ def pyhf(
     Parameters
     ----------
     workspace
-        As :func:`backdrop.inference.workspace` makes it.
+        As :func:`backdrop.workspace` makes it.
     channels
         The channels, for messages.
     labels, values
