@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from backdrop.inference import fit
 from backdrop.inference.likelihood import read
 from tests.export.readers import Card, Fitter, cabinetry_workspace
 from tests.export.samples import CHANNELS, NAMES, channels, estimate, kinds, made, plain, point, somewhere
+from tests.export.test_golden import SPEC
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -135,6 +137,24 @@ def test_cabinetry_itself_builds_that_workspace(case, tmp_path, monkeypatch) -> 
     index = found.labels.index("mu")
     assert found.bestfit[index] == pytest.approx(ours.value, abs=0.1 * ours.error)
     assert found.uncertainty[index] == pytest.approx(ours.error, rel=0.05)
+
+
+def test_a_factor_on_some_samples_here_and_others_there_is_kept(tmp_path) -> None:
+    """TRExFitter and cabinetry have lists of samples and of regions only, so the samples get names of their own."""
+    spec = copy.deepcopy(SPEC)
+    spec["channels"][1]["samples"][1]["modifiers"].append({"name": "ratio", "type": "normfactor", "data": None})
+    likelihood, parameters = somewhere(spec, 1, 1)
+    parameters[likelihood.poisson.where] = 1.0
+    values, _ = point(spec, likelihood, parameters)
+    for kind in ("trexfitter", "cabinetry", "combine"):
+        list(export.write(getattr(export, kind)(spec), tmp_path / kind))
+    fitter = Fitter.read(tmp_path / "trexfitter")
+    assert fitter.nll(values, {}) == pytest.approx(likelihood(parameters), rel=1e-9)
+    assert "top_source" in fitter.blocks["Sample"]
+    assert Card.read(tmp_path / "combine").nll(values, {}) == pytest.approx(likelihood(parameters), rel=1e-9)
+    theirs = read(cabinetry_workspace(tmp_path / "cabinetry"))
+    other = np.array([1.0 if "staterror" in name else values[name] for name in theirs.names])
+    assert theirs.yields(other) == pytest.approx(likelihood.yields(parameters), rel=1e-9)
 
 
 def test_the_covariance_of_an_estimate_is_in_the_card(tmp_path) -> None:
