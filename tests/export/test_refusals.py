@@ -159,6 +159,40 @@ def test_a_constant_parameter_and_a_half_scaled_signal_are_refused() -> None:
         export.combine(SPEC, [bd.Channel("SR", bd.Region("SR", "m > 0"), (hist.axis.Regular(3, 0, 1, name="m"),))])
 
 
+@pytest.mark.parametrize("kind", _FORMATS)
+def test_what_is_incomplete_or_oddly_named_is_refused(kind) -> None:
+    spec = copy.deepcopy(SPEC)
+    del spec["observations"][1]
+    with pytest.raises(ExportError, match="channel 'source' has 2 bins, but its observation is missing"):
+        getattr(export, kind)(spec)
+    spec = copy.deepcopy(SPEC)
+    spec["channels"][1]["samples"][1]["name"] = "top quark"
+    with pytest.raises(ExportError, match="name 'top quark': other programs read letters"):
+        getattr(export, kind)(spec)
+
+
+def test_combines_own_parameter_is_nobody_elses() -> None:
+    spec = copy.deepcopy(SPEC)
+    for channel in spec["channels"]:
+        for sample in channel["samples"]:
+            for modifier in sample["modifiers"]:
+                modifier["name"] = modifier["name"].replace("ratio", "r")
+    with pytest.raises(ExportError, match="'r', which is combine's signal strength"):
+        export.combine(spec)
+
+
+def test_an_axis_title_cannot_break_a_configuration() -> None:
+    axis = hist.axis.Variable([0, 1, 2], name="f", label='"odd" [%]')
+    text = export.trexfitter(SPEC, [bd.Channel("SR", bd.Region("SR", "f > 0"), (axis,))])["trexfitter.config"].decode()
+    assert "VariableTitle: \"'odd' [per cent]\"" in text
+
+
+@pytest.mark.parametrize("options", [{"labels": ["a b"]}, {"labels": ["x", "y"]}, {"hepdata": "none"}])
+def test_a_patch_set_that_pyhf_refuses_is_not_written(options) -> None:
+    with pytest.raises(ExportError, match="pyhf refuses the patch set"):
+        export.pyhf(SPEC, **options)
+
+
 def test_cabinetry_needs_a_free_factor() -> None:
     with pytest.raises(ExportError, match="give it a signal"):
         export.cabinetry(bd.workspace({"fakes": _plain([3.0, 1.0, 2.0])}))

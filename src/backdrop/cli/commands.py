@@ -69,6 +69,16 @@ with a parton shower. The same seed gives the same file, byte for byte, for any 
 goes on when it is given again. Needs pip install 'backdrop\\[generate]'.
 """
 
+_EXPORT = """
+[bold]Examples[/bold]
+
+  backdrop export results                                 yields and variations as ROOT histograms
+  backdrop export results --format combine --out cards    a datacard and its histograms for each method
+  backdrop export results --format pyhf --method abcd     a workspace and its patch set
+
+A sealed channel holds its expected background in place of data, and the files say so.
+"""
+
 _WIDTH = 120
 
 app = typer.Typer(
@@ -309,7 +319,7 @@ def report(folder: Folder) -> None:
     _console().print(f"report: {report_again(folder)}", markup=False, highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=_EXPORT)
 def export(
     folder: Folder,
     out: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="FOLDER/export")] = None,

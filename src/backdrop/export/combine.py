@@ -57,6 +57,8 @@ def combine(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> F
     ['datacard.txt', 'shapes.root']
     """
     model = by_bin(read(workspace, channels)).without_empty()
+    if "r" in {*model.factors, *model.nuisances(lambda cell: (*cell.shapes, *cell.norms))} - {model.poi}:
+        raise ExportError("a parameter is called 'r', which is combine's signal strength; rename it")
     objects: dict[str, Any] = {}
     for place in model.places:
         _add(objects, f"{place.name}/data_obs", data(place))

@@ -222,7 +222,8 @@ def read(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> Mode
     Raises
     ------
     ExportError
-        If a yield is negative or not finite, nothing is expected in a bin, or there is something else in it.
+        If a yield is negative or not finite, nothing is expected in a bin, a name has signs that other programs do not
+        read, or there is something else in it.
     """
     measurement = workspace["measurements"][0]
     config = measurement["config"]
@@ -240,6 +241,8 @@ def _place(row: Mapping[str, Any], data: Mapping[str, Array], channel: Channel |
     name = row["name"]
     cells = tuple(_cell(one, name) for one in row["samples"])
     size = len(cells[0].nominal)
+    if name not in data or len(data[name]) != size:
+        raise ExportError(f"channel '{name}' has {size} bins, but its observation is missing or has others; add it")
     if channel is not None and channel.size != size:
         raise ExportError(f"channel '{name}' has {channel.size} bins, but {size} in the workspace; give the right one")
     plain = channel is None or len(channel.axes) != 1
@@ -288,13 +291,18 @@ def _factors(model: Model, settings: Sequence[Mapping[str, Any]]) -> Iterator[tu
                 f"parameter '{name}' is held constant, which is not exported; multiply it into the yields"
             )
         starts, bounds = one.get("inits", [1.0] * size), one.get("bounds", [[0.0, 10.0]] * size)
-        yield name, tuple(Factor(start, *pair) for start, pair in zip(starts, bounds, strict=True))
+        rows = zip(starts, bounds, strict=True)
+        yield name, tuple(Factor(float(start), float(low), float(high)) for start, (low, high) in rows)
 
 
 # ---- checking ------------------------------------------------------------------------------------------------------
 
 
 def _check(model: Model) -> None:
+    names = [place.name for place in model.places] + [*model.samples, *model.factors]
+    names += model.nuisances(lambda cell: (*cell.shapes, *cell.norms))
+    if odd := [name for name in names if clean(name) != name]:
+        raise ExportError(f"name '{odd[0]}': other programs read letters, digits and underscores only; rename it")
     for place, cell in model.cells():
         _check_yields(place, cell.sample, "the nominal yield", cell.nominal)
         _check_yields(place, cell.sample, "the error", cell.errors)

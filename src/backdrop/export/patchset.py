@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..channel import Channel
+from ..errors import ExportError
 from ..inference.likelihood import read as likelihood
 from .files import Files
 from .model import Model, read
@@ -52,7 +54,8 @@ def pyhf(
     Raises
     ------
     ExportError
-        If a yield is negative or not finite, or nothing is expected in a bin.
+        If a yield is negative or not finite, nothing is expected in a bin, or pyhf refuses the patch set: values that
+        are as many as the labels and differ from signal to signal are needed.
 
     Examples
     --------
@@ -100,9 +103,11 @@ def _background(workspace: Mapping[str, Any], signals: Sequence[str]) -> dict[st
 def _patchset(
     background: Mapping[str, Any], patches: Sequence[Any], labels: Sequence[str], model: Model, hepdata: str
 ) -> dict[str, Any]:
+    """Return the patch set, which pyhf has read."""
+    from pyhf import PatchSet, exceptions
     from pyhf.utils import digest
 
-    return {
+    found = {
         "version": "1.0.0",
         "metadata": {
             "references": {"hepdata": hepdata},
@@ -112,6 +117,15 @@ def _patchset(
         },
         "patches": patches,
     }
+    with warnings.catch_warnings():
+        # pyhf 0.7.6 validates with a class that jsonschema has announced to remove
+        warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+        try:
+            PatchSet(found)
+        except (exceptions.InvalidPatchSet, exceptions.InvalidSpecification) as error:
+            reason = str(error).partition("\n")[0]
+            raise ExportError(f"pyhf refuses the patch set: {reason}; change labels, values or hepdata") from error
+    return found
 
 
 def _patch(workspace: Mapping[str, Any], signal: str, strength: Mapping[str, Any]) -> list[dict[str, Any]]:

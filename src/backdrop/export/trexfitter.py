@@ -83,6 +83,11 @@ def _listed(names: Iterable[str]) -> str:
     return ",".join(names)
 
 
+def _plain(text: str) -> str:
+    """Return a text without the signs that end a text or begin a comment in a configuration."""
+    return " ".join(text.replace('"', "'").replace("%", "per cent").split())
+
+
 def _job(model: Model) -> list[str]:
     settings = {"Label": f'"{model.title}"'} | ({"POI": f'"{model.poi}"'} if model.poi else {})
     settings |= {"ReadFrom": "HIST", "HistoPath": f'"{_FOLDER}"', "MCstatConstraint": "POISSON"}
@@ -111,7 +116,7 @@ def _regions(model: Model) -> Iterator[list[str]]:
             place.name,
             Type="SIGNAL" if signal else "CONTROL",
             HistoFile=f'"{place.name}"',
-            VariableTitle=f'"{title}"',
+            VariableTitle=f'"{_plain(title)}"',
             Label=f'"{place.name}"',
             DataType="DATA" if place.observed else "ASIMOV",
         )
