@@ -25,7 +25,7 @@ def case(request) -> tuple[str, dict[str, Any]]:
 
 def written(kind: str, case: tuple[str, dict[str, Any]], folder: Path) -> Path:
     name, spec = case
-    list(export.write(getattr(export, kind)(spec, channels(name)), folder))
+    export.write(getattr(export, kind)(spec, channels(name)), folder)
     return folder
 
 
@@ -147,7 +147,7 @@ def test_a_factor_on_some_samples_here_and_others_there_is_kept(tmp_path) -> Non
     parameters[likelihood.poisson.where] = 1.0
     values, _ = point(spec, likelihood, parameters)
     for kind in ("trexfitter", "cabinetry", "combine"):
-        list(export.write(getattr(export, kind)(spec), tmp_path / kind))
+        export.write(getattr(export, kind)(spec), tmp_path / kind)
     fitter = Fitter.read(tmp_path / "trexfitter")
     assert fitter.nll(values, {}) == pytest.approx(likelihood(parameters), rel=1e-9)
     assert "top_source" in fitter.blocks["Sample"]

@@ -99,6 +99,11 @@ def test_an_estimate_with_such_bins_is_written_only_as_it_is(kind, value, tmp_pa
 def test_bins_that_the_cut_leaves_out_are_no_fault() -> None:
     files = export.csv(_plain([3.0, 0.0, 2.0], "(m < 1) | (m > 2)"))
     assert files["estimate.csv"].decode().splitlines()[0].endswith("scale up,scale down")
+    tiny = _plain([3.0, 1e-9, 2.0], "(m < 1) | (m > 2)").with_variation("model", np.array([2.0, 0.0, 1.0]))
+    assert export.csv(tiny)
+    below = _plain([3.0, -1e-9, 2.0], "(m < 1) | (m > 2)")
+    with pytest.raises(ExportError, match="-1e-09"):
+        export.csv(below)
     whole = bd.Channel("SR", bd.Region("SR", "n != 1"), (hist.axis.Integer(0, 3, name="n"),))
     rows = np.array([3.0, 0.0, 2.0])
     assert export.csv(bd.Estimate((whole,), rows, rows))
@@ -206,7 +211,7 @@ def test_several_axes_are_unrolled(tmp_path) -> None:
     channel = bd.Channel("SR", bd.Region("SR", "m > 0"), axes)
     fakes = bd.Estimate((channel,), np.arange(1.0, 7.0), np.arange(1.0, 7.0))
     hh = bd.Estimate((channel,), np.ones(6), np.zeros(6))
-    list(export.write(export.combine(bd.workspace({"fakes": fakes}, {"hh": hh}), [channel]), tmp_path))
+    export.write(export.combine(bd.workspace({"fakes": fakes}, {"hh": hh}), [channel]), tmp_path)
     assert Card.read(tmp_path).hists["SR/fakes"][0].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     with uproot.open(tmp_path / "shapes.root") as file:
         assert file["SR/fakes"].axis().edges().tolist() == list(range(7))
@@ -214,7 +219,7 @@ def test_several_axes_are_unrolled(tmp_path) -> None:
 
 def test_negligible_errors_do_not_overflow_combines_counters(tmp_path) -> None:
     spec = _changed(0, 1, ("modifiers", 1, "data"), [8.0 * 2.0e-5, 1.0])  # type: ignore[arg-type]
-    list(export.write(export.combine(spec), tmp_path))
+    export.write(export.combine(spec), tmp_path)
     assert Card.read(tmp_path).hists["SR/top"][1].tolist() == [0.0, 1.0]
 
 
@@ -226,23 +231,23 @@ def test_nothing_is_written_if_one_file_is_there(tmp_path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.txt").write_bytes(b"old")
     with pytest.raises(ConfigError, match=r"c\.txt' exists; give --overwrite"):
-        list(export.write(files, tmp_path))
+        export.write(files, tmp_path)
     assert not (tmp_path / "a.txt").exists()
     assert (tmp_path / "b" / "c.txt").read_bytes() == b"old"
-    assert list(export.write(files, tmp_path, overwrite=True)) == [tmp_path / "a.txt", tmp_path / "b" / "c.txt"]
+    assert export.write(files, tmp_path, overwrite=True) == (tmp_path / "a.txt", tmp_path / "b" / "c.txt")
     assert (tmp_path / "b" / "c.txt").read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("name", ["../out.txt", "/tmp/out.txt", "a/../../out.txt"])
 def test_a_path_that_leaves_the_folder_is_refused(name, tmp_path) -> None:
     with pytest.raises(ConfigError, match="not below"):
-        list(export.write({name: b""}, tmp_path / "home"))
+        export.write({name: b""}, tmp_path / "home")
 
 
 def test_a_file_in_the_way_is_named(tmp_path) -> None:
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"'.*a' is a file"):
-        list(export.write({"a/b.txt": b""}, tmp_path))
+        export.write({"a/b.txt": b""}, tmp_path)
     (tmp_path / "c.txt").mkdir()
     with pytest.raises(ConfigError, match="exists"):
-        list(export.write({"c.txt": b""}, tmp_path, overwrite=True))
+        export.write({"c.txt": b""}, tmp_path, overwrite=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ Files = dict[str, bytes]
 """Relative path to content."""
 
 
-def write(files: Mapping[str, bytes], folder: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Write files below a folder, and yield their paths; nothing is written if one of them is there already.
+def write(files: Mapping[str, bytes], folder: Path | str, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write files below a folder, and return their paths; nothing is written if one of them is there already.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def write(files: Mapping[str, bytes], folder: Path | str, *, overwrite: bool = F
             raise ConfigError(f"'{blocked}' is a file, so '{path}' cannot be written; give another --out")
     for name, body in files.items():
         write_atomic(home / name, body)
-        yield home / name
+    return tuple(home / name for name in files)
 
 
 def root_file(objects: Mapping[str, Any]) -> bytes:

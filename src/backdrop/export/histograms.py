@@ -88,9 +88,9 @@ def _notes(estimate: Estimate, name: str, as_is: bool) -> dict[str, list[str]]:
     for variation, sides in estimate.variations.items():
         rows |= {f"variation '{variation}' ({word})": side for word, side in zip(("up", "down"), sides, strict=True)}
     notes = [""] * len(estimate.nominal)
-    excluded = np.concatenate([_excluded(channel) for channel in estimate.channels]) & (estimate.nominal == 0.0)
+    excluded = np.concatenate([_excluded(channel) for channel in estimate.channels])
     for what, yields in rows.items():
-        for index in np.flatnonzero(~(yields > 0.0) & ~excluded).tolist():
+        for index in np.flatnonzero(~(yields > 0.0) & ~(excluded & (yields == 0.0))).tolist():
             text = f"{what} is {yields[index]:g} in {sample.place(index)}"
             if not as_is:
                 raise ExportError(f"{text}; merge bins, or write such bins as they are with as_is=True (--as-is)")

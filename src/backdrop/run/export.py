@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from .. import blinding
@@ -36,8 +36,8 @@ def export(
     *,
     overwrite: bool = False,
     as_is: bool = False,
-) -> Iterator[Path]:
-    """Write methods of a finished run in a format, and yield the paths.
+) -> tuple[Path, ...]:
+    """Write methods of a finished run in a format, and return the paths.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def export(
             files |= _estimate(found, name, kind, as_is) if kind in ESTIMATES else _workspace(folder, found, name, kind)
         except ExportError as error:
             raise ExportError(f"method '{name}': {error}") from error
-    yield from formats.write(files, out, overwrite=overwrite)
+    return formats.write(files, out, overwrite=overwrite)
 
 
 def _chosen(folder: Path | str, found: Results, kind: str, methods: Collection[str]) -> Iterable[str]:
