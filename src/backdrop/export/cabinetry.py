@@ -12,7 +12,8 @@ from ..channel import Channel
 from ..errors import ExportError
 from .blocks import Block, blocks
 from .files import Files
-from .model import Model, by_bin, read, uniform
+from .forms import by_bin, uniform
+from .model import Model, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

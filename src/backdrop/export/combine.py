@@ -11,7 +11,8 @@ import numpy as np
 from ..channel import Channel
 from ..errors import ExportError
 from .files import Files, root_file
-from .model import Cell, Model, by_bin, read
+from .forms import by_bin
+from .model import Cell, Model, read
 from .templates import data, templates
 
 __all__ = ["combine"]

@@ -9,7 +9,8 @@ from ..channel import Channel
 from ..errors import ExportError
 from .blocks import Block, blocks
 from .files import Files, root_file
-from .model import Model, read, uniform
+from .forms import uniform
+from .model import Model, read
 from .templates import data, templates
 
 __all__ = ["trexfitter"]
