@@ -121,7 +121,7 @@ def test_lists_text_and_absent_columns_are_refused() -> None:
         ((hist.axis.Regular(2, 0, 1),), "has no name"),
         ((_M, _M), "two axes of one name: m, m"),
         (("m",), "has no name"),
-        ((hist.axis.Variable([0, 1, math.inf], name="m"),), "do not increase"),
+        ((hist.axis.Variable([0, 1, math.inf], name="m"),), "not finite and increasing"),
         ((hist.axis.Regular(2, 1, 100, name="m", transform=hist.axis.transform.log),), "a Variable axis takes any"),
         ((hist.axis.Regular(2, 0, 1, name="m", growth=True),), "a Variable axis takes any"),
         ((hist.axis.StrCategory(["a"], name="m"),), "bin in Regular, Variable, Integer"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backdrop.config import load
 from backdrop.io import write
+from backdrop.run.execution import Outcome, execute
+from backdrop.run.samples import read
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,3 +92,62 @@ def test_the_dimuon_example_in_python(shared_data: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "Yield(value=4542." in done.stdout
     assert (tmp_path / "dimuon-report.html").stat().st_size > 100_000
+
+
+_ZEE = ROOT / "examples" / "cms_zee"
+
+
+def _executed(leptons: str, data: Path) -> Outcome:
+    """Return what the YAML of the Z example gives, without a report."""
+    analysis = load(_ZEE / f"{leptons}.yaml", inputs={"data": str(data)})
+    return execute(analysis, read(analysis).events)
+
+
+@pytest.mark.slow
+def test_electron_pairs_close_beside_the_z_and_fail_under_it(shared_data: Path) -> None:
+    found = _executed("electrons", shared_data / "cms2011_zee.parquet")
+    windows, tests = found.estimates["windows"], found.closures
+    for channel, predicted, systematic in (("low_isolated", 26.46, 0.65), ("high_isolated", 21.21, 3.60)):
+        assert windows.total(channel).value == pytest.approx(predicted, abs=0.01)
+        assert windows.total(channel).systematic == pytest.approx(systematic, abs=0.01)
+        assert found.observed["windows"][channel] is None
+    seen = {name: (one.total.observed, one.total.predicted) for name, one in tests["validation"].items()}
+    assert seen == {
+        "low_ring": (274, pytest.approx(253 * 574 / 564)),
+        "low_mixed": (196, pytest.approx(188 * 574 / 564)),
+        "high_ring": (315, pytest.approx(280 * 496 / 491)),
+        "high_mixed": (260, pytest.approx(220 * 496 / 491)),
+    }
+    assert all(one.p_value > 0.1 for one in tests["validation"].values())
+    assert all(one.p_value < 1e-3 for one in tests["under_z"].values())
+    assert tests["under_z"]["peak_isolated"].total.predicted == pytest.approx(208 * 777 / 741)
+    flips = tests["same_sign"]["peak_same_sign"]
+    assert (flips.total.observed, flips.p_value < 1e-6) == (208, True)
+    assert flips.total.predicted == pytest.approx(741 * (26 + 21) / (564 + 491))
+
+
+@pytest.mark.slow
+def test_muon_pairs_have_no_flips_and_few_counts(shared_data: Path) -> None:
+    found = _executed("muons", shared_data / "cms2011_zmumu.parquet")
+    windows, tests = found.estimates["windows"], found.closures
+    assert windows.total("low_isolated").value == pytest.approx(12 * 126 / 74)
+    assert windows.total("high_isolated").value == pytest.approx(1 * 10 / 8)
+    assert windows.total("low_isolated").systematic == pytest.approx(12 * (100 / 42 - 126 / 74))
+    assert all(one.p_value > 0.1 for one in tests["validation"].values())
+    assert tests["same_sign"]["peak_same_sign"].total.observed == 8
+    assert tests["under_z"]["peak_isolated"].p_value < 1e-6
+
+
+def test_the_z_example_in_python_gives_the_same(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = runpy.run_path(str(_ZEE / "analysis.py"))
+    monkeypatch.setattr("backdrop.report", lambda *results, **words: None)
+    script["main"](str(shared_data / "cms2011_zee.parquet"), "electrons")
+    text = capsys.readouterr().out
+    assert "low_isolated Yield(value=26.46" in text
+    assert "high_isolated Yield(value=21.21" in text
+    assert "Closure(peak_mixed: observed 492, predicted 309.332" in text
+    beside, _, under, _ = re.findall(r"correlation (\S+), p (\S+)", text)
+    assert float(beside[1]) > 0.1
+    assert float(under[1]) == pytest.approx(1 / 201, rel=0.01)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import BlindedError, ConfigError
+from .strict_json import loads
 from .tasks import write_atomic
 
 __all__ = ["FILE", "Look", "Unblinding", "looks", "record", "verify"]
@@ -147,7 +148,7 @@ def _entry(line: bytes, previous: str, place: str) -> Unblinding:
         "moved; restore the file from a copy or version control"
     )
     try:
-        entry = Unblinding(**json.loads(line))
+        entry = Unblinding(**loads(line))
     except (ValueError, TypeError, RecursionError):
         raise broken from None
     if not all(isinstance(value, str) for value in asdict(entry).values()) or entry.line() != line:

@@ -194,7 +194,9 @@ def _check_axis(axis: Any, channel: str) -> None:
         )
     edges = np.asarray(axis.edges)
     if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
-        raise ConfigError(f"axis '{axis.name}' of channel '{channel}' has edges that do not increase: {edges}")
+        raise ConfigError(
+            f"axis '{axis.name}' of channel '{channel}' has edges that are not finite and increasing: {edges}"
+        )
 
 
 _KINDS = ("Regular", "Variable", "Integer")

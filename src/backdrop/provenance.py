@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactError
+from .strict_json import loads
 from .version import __version__
 
 __all__ = ["Provenance", "commit_of", "now", "versions"]
@@ -87,7 +88,7 @@ class Provenance:
             If it is damaged or of another schema.
         """
         try:
-            found = json.loads(Path(path).read_bytes())
+            found = loads(Path(path).read_bytes())
             if found["schema"] != SCHEMA:
                 raise ArtifactError(f"{path} has schema {found['schema']}, this version reads schema {SCHEMA}")
             return cls(**{**found, "unblinding": tuple(found["unblinding"]), "command": tuple(found["command"])})

@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import ArtifactError
 from .estimate import Estimate
+from .strict_json import loads
 from .tasks import write_atomic
 from .version import __version__
 
@@ -291,7 +292,7 @@ def _checked(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes(), parse_constant=_refuse)
+        found = loads(path.read_bytes())
     except FileNotFoundError:
         raise ArtifactError(f"no {path.name} in '{path.parent}': it is not the folder of a finished run") from None
     except (OSError, ValueError) as error:
@@ -299,7 +300,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ArtifactError(f"{path} is damaged: it holds no object; run the analysis again")
     return found
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")

@@ -23,7 +23,7 @@ def test_the_numbers_of_signed_weights():
 def test_a_heavy_event_is_named_by_its_key():
     sample = events(np.r_[np.ones(94), 6.0])
     health = weight_health(sample)
-    assert health.largest[0] == (int(sample.key[94]), 6.0, 0.06)
+    assert health.largest[0][:3] == (int(sample.key[94]), 6.0, 0.06)
     assert len(health.warnings) == 1
     assert f"{int(sample.key[94]):#018x} holds 6.0%" in health.warnings[0]
     assert weight_health(events(np.ones(100))).warnings == ()

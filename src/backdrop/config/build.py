@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path as FilePath
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from ..channel import Channel, overlapping
 from ..errors import BackdropError, ConfigError, nearest
 from ..events import Seal
+from ..io import Derived
 from ..methods import METHODS
 from ..synthetic import SAMPLES
 from . import model, settings, strict_yaml
@@ -62,6 +64,8 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
         If a name stands for nothing, or settings contradict each other.
     """
     names = _Names(document, given)
+    for name, text in given.derived.items():
+        names.at(("derived", name), functools.partial(Derived, name, text))
     channels = tuple(_channel(names, name, one) for name, one in given.channels.items())
     tasks = {name: _task(names, name, method, channels) for name, method in given.methods.items()}
     return Analysis(

@@ -83,6 +83,8 @@ def _must(fault: Any) -> str:
         return f"must be {_KINDS[kind]}, not {_described(given)}{_hint(kind, given)}"
     if kind == "string_pattern_mismatch":
         return f"must be made of {_LETTERS.get(fault['ctx']['pattern'], fault['ctx']['pattern'])}: {given!r}"
+    if kind == "string_too_long":
+        return f"must have at most {fault['ctx']['max_length']} characters, not {len(given)}"
     if kind in ("too_short", "too_long"):
         limit = (
             f"at least {fault['ctx']['min_length']}" if kind == "too_short" else f"at most {fault['ctx']['max_length']}"

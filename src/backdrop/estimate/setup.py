@@ -269,7 +269,7 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
     for i, model in enumerate(models):
         seen = rows if seeds is None else rows.bootstrap(seeds[i])
         part[:, i] += channel.fill(model.predict(seen, channel.region))
-    return len(rows)
+    return int(np.count_nonzero(rows.weight))
 
 
 def _check_read(read: NDArray[np.int64], model: Model, channels: Sequence[Channel]) -> None:
@@ -277,8 +277,8 @@ def _check_read(read: NDArray[np.int64], model: Model, channels: Sequence[Channe
         if rows == 0:
             where = f"region '{channel.region.name}'" + (f" & '{model.reads.name}'" if model.reads else "")
             raise DataError(
-                f"channel '{channel.name}': no row {'' if model.reads else 'drawn '}in {where}, so nothing stands for "
-                "its background; widen the region or drop the channel"
+                f"channel '{channel.name}': no row {'with weight' if model.reads else 'drawn'} in {where}, so nothing "
+                "stands for its background; widen the region or drop the channel"
             )
 
 

@@ -52,14 +52,14 @@ class Rows(Mapping[str, Any]):
         return (dict, (dict(self.items()),))
 
 
-def check_finite(values: Any, name: str, region: str) -> None:
+def check_finite(values: Any, name: str, region: str, of: str = "") -> None:
     """Raise a DataError that names column and region if a value is NaN or infinite."""
     parts = buffers(values)
     flat, missing = parts[-1], 0 if is_numpy(values) else int(parts[-2].sum())
     bad = missing + (int((~np.isfinite(flat)).sum()) if flat.dtype.kind == "f" else 0)
     if bad:
         raise DataError(
-            f"column '{name}' has {bad} NaN or infinite values of {flat.size} in region '{region}'; "
+            f"column '{name}' has {bad} NaN or infinite values of {flat.size} in region '{region}'{of}; "
             "cut them away in the region, or clean the input"
         )
 

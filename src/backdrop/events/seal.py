@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Seal", "Sealed", "cleared", "seal"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,10 @@ def cleared(one: Sealed, region: Region) -> Sealed:
         If the region is not provably outside the sealed one.
     """
     if not one.cleared and not region.disjoint(one.region):
+        _log.info("refused: region '%s' of the sealed sample '%s'", region.name, one.sample)
         raise BlindedError(
             f"region '{region.name}' may overlap the sealed region '{one.region.name}' of sample '{one.sample}'; "
-            f"select '{region.name} & ~({one.region.name})', or read with unblind=REASON"
+            f"select '{(region & ~one.region).name}', or read with unblind=REASON"
         )
     revealed = one.revealed
     if revealed and region.columns <= revealed.keys():

@@ -202,7 +202,7 @@ class Events:
                 f"a fit needs a positive sum: check the cut '{region.cut}'"
             )
         for name in columns:
-            check_finite(rows[name], name, region.name)
+            check_finite(rows[name], name, region.name, f" (samples: {', '.join(rows.samples)})")
         if counts and bool((rows.weight < 0).any()):
             raise DataError(
                 f"region '{region.name}' holds {int((rows.weight < 0).sum())} negative weights, but counts are needed; "
@@ -281,10 +281,18 @@ class Events:
         return self + (-other)
 
     def with_weight(self, weight: NDArray[np.float64]) -> Events:
-        """Return the same rows with other weights, shape (n,)."""
-        if np.shape(weight) != self.weight.shape:
-            raise DataError(f"weights of shape {np.shape(weight)} for {len(self)} rows")
-        return replace(self, weight=np.asarray(weight, np.float64))
+        """Return the same rows with other weights, shape (n,).
+
+        Raises
+        ------
+        DataError
+            If a weight is not finite, or their number is wrong.
+        """
+        weights = np.asarray(weight, np.float64)
+        if weights.shape != self.weight.shape:
+            raise DataError(f"weights of shape {weights.shape} for {len(self)} rows")
+        _finite_weights(weights, ", ".join(self.samples))
+        return replace(self, weight=weights)
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | ak.Array]) -> Events:
         """Return the same rows with columns added or replaced."""

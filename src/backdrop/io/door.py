@@ -40,7 +40,11 @@ class Derived:
     expression: str
 
     def __post_init__(self) -> None:
-        if self.name in self.columns:
+        try:
+            columns = self.columns
+        except CutError as error:
+            raise CutError(f"derived column '{self.name}': {error}") from None
+        if self.name in columns:
             raise CutError(f"derived column '{self.name}' reads itself; give it another name")
 
     @property

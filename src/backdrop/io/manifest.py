@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..strict_json import loads
 from ..tasks import write_atomic
 from .files import digest
 
@@ -70,7 +71,7 @@ def manifest_of(path: str) -> Manifest | None:
     if not place.exists():
         return None
     try:
-        found: dict[str, Any] = json.loads(place.read_bytes())
+        found: dict[str, Any] = loads(place.read_bytes())
         if found["schema"] != SCHEMA:
             raise DataError(f"{place} has schema {found['schema']}, this version reads schema {SCHEMA}")
         return Manifest(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError
+from ..strict_json import loads
 from ..tasks import write_atomic
 from .states import Decoder, Encoder
 
@@ -83,7 +84,7 @@ def load(path: Path | str, types: Mapping[str, type]) -> Any:
 
         arrays = parse(contents[_ARRAYS])
         texts = {name: data.decode(errors="surrogatepass") for name, data in contents.items() if name.endswith(".txt")}
-        state = json.loads(contents[_STATE])
+        state = loads(contents[_STATE])
         return Decoder(arrays, texts, types).restore(str(manifest["type"]), state)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from error
@@ -144,7 +145,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     if not place.is_file():
         raise ArtifactError(f"{path} is no saved object: it has no {_MANIFEST}")
     try:
-        found = json.loads(place.read_bytes())
+        found = loads(place.read_bytes())
         schema, digest, files = int(found["schema"]), str(found.pop("digest")), dict(found["files"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{place} is damaged ({type(error).__name__})") from error

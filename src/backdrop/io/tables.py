@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..errors import DataError, ResourceError
 from ..region import Region
+from ..strict_json import loads
 from .fields import Column, Field
 from .files import File
 from .remote import Unanswered, guarded, pause
@@ -51,7 +52,7 @@ class Stored:
             If the text is not what :meth:`text` writes.
         """
         try:
-            found = json.loads(text)
+            found = loads(text)
             sealed = tuple((str(s), Region(n, c).name, str(c), bool(done)) for s, n, c, done in found["sealed"])
             return cls(tuple(map(str, found["samples"])), sealed, dict(found["columns"]))
         except (ValueError, KeyError, TypeError) as error:

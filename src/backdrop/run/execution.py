@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from ..method import OffersTerms, target
 from ..methods import METHODS
 from ..region import Region
 from ..tasks import Map
-from ..validation import closure, weight_health
+from ..validation import closure
+from .checks import Rows, after, before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,19 +67,25 @@ def execute(
     ------
     BlindedError
         If a closure or a training needs sealed rows.
+    DataError
+        If a method is trained on the observed rows of a channel that is no closure test.
     BackdropError
         Whatever an estimate or a fit cannot do.
     """
     inputs = _Inputs(samples)
+    rows = {name: Rows(analysis, name, task, inputs.of(task.events)) for name, task in analysis.tasks.items()}
+    warnings = [text for one in rows.values() for text in before(one)]
     estimates = {name: _estimate(analysis, name, inputs, titled(map, f"{name}: fits")) for name in analysis.tasks}
     closures = _closures(analysis, estimates, inputs)
     estimates = {name: _with_closures(analysis, name, one, closures[name]) for name, one in estimates.items()}
     observed = {name: _observed(task, inputs) for name, task in analysis.tasks.items()}
-    warnings = tuple(text for name, task in analysis.tasks.items() for text in _warnings(name, task, inputs))
+    warnings += [text for name, one in rows.items() for text in after(one, estimates[name])]
     if analysis.fit is None:
-        return Outcome(estimates, closures, observed, warnings=warnings)
+        return Outcome(estimates, closures, observed, warnings=tuple(warnings))
     spaces = {name: _workspace(analysis, analysis.fit, name, estimates[name], inputs) for name in analysis.fit.methods}
-    return Outcome(estimates, closures, observed, spaces, {name: fit(one) for name, one in spaces.items()}, warnings)
+    return Outcome(
+        estimates, closures, observed, spaces, {name: fit(one) for name, one in spaces.items()}, tuple(warnings)
+    )
 
 
 class _Inputs:
@@ -139,15 +146,6 @@ def _with_closures(analysis: Analysis, name: str, one: Estimate, closures: Mappi
         if asked.method == name and asked.as_variation:
             one = one.with_variation(f"nonclosure_{asked.channel}", *closures[asked.channel].shifts)
     return one
-
-
-def _warnings(name: str, task: Task, inputs: _Inputs) -> Iterator[str]:
-    """Yield what is unhealthy about the weights that a method is trained on."""
-    training = getattr(task.method, "training", None)
-    columns = sorted(training.columns) if isinstance(training, Region) else None
-    rows = inputs.of(task.events).load(columns, training)
-    for text in weight_health(rows).warnings:
-        yield f"{name}, training: {text.removeprefix('all rows: ')}"
 
 
 def _observed(task: Task, inputs: _Inputs) -> dict[str, NDArray[Any] | None]:

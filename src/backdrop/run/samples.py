@@ -70,6 +70,7 @@ def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
     inputs = analysis.configuration.inputs
     given = inputs[name].columns if name in inputs else None
     found = set(given or ()).union(*(channel.columns for channel in analysis.channels))
+    found |= set(inputs[name].keys if name in inputs else ())
     found = found.union(*(one.seal.reveal for one in analysis.seals if one.sample == name))
     for task in _tasks(analysis):
         declared = fit_columns(task.method)

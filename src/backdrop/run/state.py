@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError
+from ..strict_json import loads
 from ..tasks import write_atomic
 
 __all__ = ["HIDDEN", "State", "state_of"]
@@ -80,7 +81,7 @@ def state_of(path: Path | str) -> State | None:
     """
     place = Path(path) / HIDDEN / _FILE
     try:
-        found = json.loads(place.read_bytes())
+        found = loads(place.read_bytes())
         if found["schema"] != SCHEMA:
             raise ArtifactError(f"{place} has schema {found['schema']}, this version reads schema {SCHEMA}; run anew")
         return State(**{**found, "opened": tuple(found["opened"]), "looks": tuple(found["looks"])})

@@ -29,11 +29,12 @@ _MOST_COLUMNS = 60
 
 
 class HeavyEvent(NamedTuple):
-    """An event by its key: the sum of its rows' weights, and its share of ``Σ|w|``."""
+    """An event by its key: the sum of its rows' weights, its share of ``Σ|w|``, and how it is called."""
 
     key: int
     weight: float
     share: float
+    name: str
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ class WeightHealth:
     warnings: tuple[str, ...]
 
 
-def weight_health(events: Events, region: Region | None = None) -> WeightHealth:
+def weight_health(events: Events, region: Region | None = None, *, ids: Sequence[str] = ()) -> WeightHealth:
     """Return effective size, heaviest events, negative part and warnings of the rows, or of those in `region`.
 
-    It warns of an event above 5 % of ``Σ|w|``, an effective size below 10, and a sum of weights that is not positive.
+    It warns of events above 5 % of ``Σ|w|``, an effective size below 10, and a sum of weights that is not positive.
+    Events are called by the columns `ids` (run, event) where these are there, otherwise by their keys.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def weight_health(events: Events, region: Region | None = None) -> WeightHealth:
     absolute = float(np.abs(rows.weight).sum())
     if absolute == 0.0:
         raise DataError(f"{where}: {len(rows)} rows without any weight; check the cut and the weight column")
-    largest = _largest(rows, absolute)
+    largest = _largest(rows, absolute, [name for name in ids if name in rows.columns])
     total, effective = float(rows.weight.sum()), effective_size(rows.weight)
     negative = rows.weight < 0.0
     return WeightHealth(
@@ -104,20 +106,25 @@ def weight_health(events: Events, region: Region | None = None) -> WeightHealth:
     )
 
 
-def _largest(rows: Events, absolute: float) -> tuple[HeavyEvent, ...]:
-    keys, index = np.unique(rows.key, return_inverse=True)
+def _largest(rows: Events, absolute: float, ids: Sequence[str]) -> tuple[HeavyEvent, ...]:
+    keys, first, index = np.unique(rows.key, return_index=True, return_inverse=True)
     shares = np.bincount(index, np.abs(rows.weight)) / absolute
     weights = np.bincount(index, rows.weight)
     heaviest = np.argsort(-shares, kind="stable")[:_LARGEST]
-    return tuple(HeavyEvent(int(keys[i]), float(weights[i]), float(shares[i])) for i in heaviest)
+
+    def name(i: int) -> str:
+        return ", ".join(f"{one} {rows[one][first[i]]}" for one in ids) or f"event {int(keys[i]):#018x}"
+
+    return tuple(HeavyEvent(int(keys[i]), float(weights[i]), float(shares[i]), name(i)) for i in heaviest)
 
 
 def _warnings(where: str, total: float, effective: float, largest: Sequence[HeavyEvent]) -> tuple[str, ...]:
-    found = [
-        f"{where}: event {event.key:#018x} holds {event.share:.1%} of Σ|w| (weight {event.weight:.4g})"
+    heavy = [
+        f"{event.name} holds {event.share:.1%} of Σ|w| (weight {event.weight:.4g})"
         for event in largest
         if event.share > _HEAVY
     ]
+    found = [f"{where}: {'; '.join(heavy)}"] if heavy else []
     if effective < _FEWEST:
         found.append(f"{where}: the effective sample size is {effective:.3g}, below {_FEWEST:g}")
     if total <= 0.0:

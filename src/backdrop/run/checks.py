@@ -1,0 +1,140 @@
+"""Checks: what must be heeded about the rows behind an estimate, and what forbids it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..channel import Channel
+from ..config.analysis import Analysis, Task
+from ..errors import DataError
+from ..estimate import Estimate
+from ..events import Events, Source
+from ..method import resampling, target
+from ..region import Region
+from ..validation import weight_health
+
+__all__ = ["Rows", "after", "before"]
+
+_NONE_SEEN = 1.841
+"""Upper end of the central 68.3 % interval of a Poisson mean when nothing is seen."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A method of an analysis and the events it sees."""
+
+    analysis: Analysis
+    name: str
+    task: Task
+    events: Source
+
+    @property
+    def ids(self) -> list[str]:
+        """The columns that tell events apart, as far as all samples have them."""
+        inputs = self.analysis.configuration.inputs
+        kept = [inputs[name].keys if name in inputs else [] for name in self.task.events.samples]
+        return [name for name in kept[0] if all(name in others for others in kept)]
+
+    def of(self, region: Region | None, columns: Collection[str] = ()) -> Events:
+        """Return the rows of a region with its columns and those named; all columns where it is not known."""
+        wanted = None if region is None else sorted({*region.columns, *columns})
+        return self.events.load(wanted, region)
+
+
+def before(rows: Rows) -> Iterator[str]:
+    """Yield how many observed rows of each channel the method is trained on: they predict themselves.
+
+    Raises
+    ------
+    DataError
+        If there are such rows in a channel that is no closure test.
+    """
+    training = _region(rows.task, "training")
+    if training is None or resampling(rows.task.method) == "joint":
+        return
+    for channel in rows.task.channels:
+        seen = channel.region & target(rows.task.method)
+        shared = None if seen.disjoint(training) else rows.of(seen & training)
+        if shared:
+            text = _themselves(rows, channel, shared, training)
+            if not any((one.channel, one.method) == (channel.name, rows.name) for one in rows.analysis.closures):
+                raise DataError(f"{text}; make them disjoint, or ask for the closure of '{channel.name}' as a test")
+            yield text
+
+
+def after(rows: Rows, estimate: Estimate) -> Iterator[str]:
+    """Yield what a reader must know of the training, the sources and the bins of a method.
+
+    Raises
+    ------
+    DataError
+        If a sample of the training has no weight at all.
+    """
+    yield from _training(rows)
+    for channel in rows.task.channels:
+        yield from _source(rows, channel)
+        yield from _empty(rows, channel, estimate)
+
+
+def _training(rows: Rows) -> Iterator[str]:
+    training = _region(rows.task, "training")
+    found = rows.of(training, rows.ids)
+    place = f"{rows.name}, training"
+    for sample, factor in rows.task.events.factors:
+        if factor == 0.0:
+            continue
+        weight = found.only(sample).weight / factor
+        if len(weight) and not weight.any():
+            raise DataError(
+                f"{place}: all {len(weight)} weights of sample '{sample}' are zero; check its weight column"
+            )
+        if (total := float(weight.sum())) < 0.0:
+            yield f"{place}: the {len(weight)} weights of sample '{sample}' sum to {total:.4g}, which is not positive"
+    for text in weight_health(found, ids=rows.ids).warnings if found.weight.any() else ():
+        yield f"{place}: {text.removeprefix('all rows: ')}"
+
+
+def _source(rows: Rows, channel: Channel) -> Iterator[str]:
+    """Yield what is unhealthy about the rows that stand for the background of a channel."""
+    source = _region(rows.task, "source")
+    if source is None:
+        return
+    found = rows.of(channel.region & source, rows.ids)
+    texts = weight_health(found, ids=rows.ids).warnings if found.weight.any() else ["it holds no row with weight"]
+    for text in texts:
+        yield f"{rows.name}, source of {channel.name}: {text.removeprefix('all rows: ')}"
+
+
+def _themselves(rows: Rows, channel: Channel, shared: Events, training: Region) -> str:
+    counts = np.bincount(shared.sample, minlength=len(shared.samples))
+    what = ", ".join(f"{count} of '{name}'" for name, count in zip(shared.samples, counts, strict=True) if count)
+    return (
+        f"{rows.name}: {len(shared)} rows ({what}) are observed in channel '{channel.name}' and also in the training "
+        f"region '{training.name}', so they predict themselves"
+    )
+
+
+def _empty(rows: Rows, channel: Channel, estimate: Estimate) -> Iterator[str]:
+    """Yield which bins hold no source row, and how much may stand in one of them."""
+    part = estimate.only(channel.name)
+    empty = np.flatnonzero((part.nominal == 0.0) & (np.diag(part.statistical_covariance()) == 0.0))
+    total = float(part.nominal.sum())
+    if len(empty) and total > 0.0 and part.sumw2.any():
+        bound = _NONE_SEEN * float(part.sumw2.sum()) / total
+        yield (
+            f"{rows.name}: {len(empty)} of {channel.size} bins of channel '{channel.name}' hold no row and predict "
+            f"0 ± 0 (bin {_listed(empty.tolist())}); up to {bound:.3g} events in one of them are within one standard "
+            "deviation: merge bins"
+        )
+
+
+def _listed(bins: Sequence[int]) -> str:
+    return ", ".join(map(str, bins[:3])) + (", ..." if len(bins) > 3 else "")
+
+
+def _region(task: Task, role: str) -> Region | None:
+    found = getattr(task.method, role, None)
+    return found if isinstance(found, Region) else None
