@@ -49,7 +49,9 @@ def test_a_drawing_model_is_called_once_with_the_union() -> None:
 
 def test_a_channel_without_rows_or_draws_is_an_error() -> None:
     empty = Channel("far", Region("far", "m > 1000"), (hist.axis.Regular(1, 1000, 2000, name="m"),))
-    with pytest.raises(DataError, match="channel 'far': no row with weight in region 'far' & 'loose', so nothing stands for"):
+    with pytest.raises(
+        DataError, match="channel 'far': no row with weight in region 'far' & 'loose', so nothing stands for"
+    ):
         estimate(Setup(Ratio(), table()), (LOW, empty), seed=1)
     with pytest.raises(DataError, match="channel 'far': no row drawn in region 'far', so nothing stands for"):
         estimate(Setup(Draws(), table()), (LOW, empty), seed=1)

@@ -15,11 +15,23 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .errors import ArtifactError, ResourceError
+from .errors import ArtifactError, DataError, ResourceError
 from .events import Events
 from .region import Region
 
-__all__ = ["Map", "Result", "fingerprint", "named_seed", "pool", "progress", "resumable", "stream", "write_atomic"]
+__all__ = [
+    "Map",
+    "Result",
+    "fingerprint",
+    "named_seed",
+    "pool",
+    "progress",
+    "protect",
+    "refuse_input",
+    "resumable",
+    "stream",
+    "write_atomic",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -99,9 +111,30 @@ def _type_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
+_inputs: set[str] = set()
+
+
+def protect(paths: Iterable[Path | str]) -> None:
+    """Note files as inputs, which nothing overwrites while this process runs."""
+    _inputs.update(map(os.path.realpath, paths))
+
+
+def refuse_input(path: Path | str) -> None:
+    """Raise a DataError if a file was read as an input in this process."""
+    if os.path.realpath(path) in _inputs:
+        raise DataError(f"{path} was read as an input, which is never overwritten; choose another path")
+
+
 def write_atomic(path: Path | str, data: bytes) -> None:
-    """Write a file so that it is either the old one or the new one, never a part: temporary, fsync, replace."""
+    """Write a file so that it is either the old one or the new one, never a part: temporary, fsync, replace.
+
+    Raises
+    ------
+    DataError
+        If the file was read as an input.
+    """
     path = Path(path)
+    refuse_input(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

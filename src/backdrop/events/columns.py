@@ -22,6 +22,7 @@ __all__ = [
     "concatenate",
     "is_flat",
     "kept",
+    "undefined",
 ]
 
 
@@ -62,6 +63,15 @@ def check_finite(values: Any, name: str, region: str, of: str = "") -> None:
             f"column '{name}' has {bad} NaN or infinite values of {flat.size} in region '{region}'{of}; "
             "cut them away in the region, or clean the input"
         )
+
+
+def undefined(values: Any) -> NDArray[np.bool_]:
+    """Say which rows of a column are NaN or missing; a list is neither, whatever it holds."""
+    if is_numpy(values):
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
+    import awkward as ak
+
+    return np.asarray(ak.to_numpy(ak.is_none(values, axis=0)))
 
 
 def column(columns: Mapping[str, Any], name: str) -> Any:

@@ -48,6 +48,11 @@ def _counts(rows: Events | ArrayLike, channel: Channel) -> Array:
                 "a background"
             )
         return values
+    if hasattr(rows, "storage_type"):
+        raise ExportError(
+            f"observed: channel '{channel.name}' has a histogram with {rows.storage_type.__name__} storage, which does "
+            "not say whether it holds plain counts; give the rows, or counts as an array: histogram.values()"
+        )
     counts = np.asarray(rows, np.float64)
     if counts.shape not in (channel.shape, (channel.size,)):
         raise ExportError(f"observed: shape {counts.shape} for channel '{channel.name}' of shape {channel.shape}")

@@ -8,7 +8,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
@@ -18,8 +17,6 @@ _MAGIC = {b"root": "root", b"PAR1": "parquet"}
 _SUFFIXES = {".root": "root", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv"}
 _TITLES = {"root": "ROOT", "parquet": "Parquet", "csv": "CSV"}
 _LISTED = 20
-
-_inputs: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -191,16 +188,6 @@ def _head(file: File) -> tuple[bytes, int]:
     system, inside = filesystem(file.path)
     with system.open(inside, "rb") as opened:
         return opened.read(4), int(system.size(inside) or 0)
-
-
-def remember(files: Iterable[File]) -> None:
-    """Note local files as inputs, which nothing may overwrite while this process runs."""
-    _inputs.update(real(file.path) for file in files if not file.remote)
-
-
-def is_input(path: Path | str) -> bool:
-    """Say whether a path was read in this process."""
-    return os.path.realpath(path) in _inputs
 
 
 def is_path(value: Any) -> bool:

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from ..errors import DataError, nearest
+from ..tasks import protect
 from .door import Door, scalar_hint
 from .fields import Field, field_in_memory
-from .files import File, expand, identify, is_path, is_tree_table, refuse_copies, remember
+from .files import File, expand, identify, is_path, is_tree_table, refuse_copies
 from .manifest import manifest_of
 from .memory import MemoryTable, is_table
 from .reading import Reading
@@ -51,7 +52,7 @@ def prepare(paths: Any, columns: Sequence[str] | None, tree: str | None, door: D
     _check_roles(surveys[0], fields, door)
     raw = {name: field for name, field in surveys[0].fields.items() if field.kind != "unreadable"}
     samples = _samples([survey.stored for survey in surveys], door.sample)
-    remember(survey.source for survey in surveys if isinstance(survey.source, File))
+    protect(source.path for source in sources if isinstance(source, File) and not source.remote)
     return Reading(
         tuple(survey.source for survey in surveys),
         door,

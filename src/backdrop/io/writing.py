@@ -11,8 +11,9 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from ..errors import DataError
 from ..events import Events, Source
+from ..tasks import refuse_input
 from .fields import Column, field_in_memory, is_awkward
-from .files import digest, is_input
+from .files import digest
 from .manifest import Manifest, beside
 from .tables import KEY, SAMPLE, WEIGHT, Stored
 
@@ -89,8 +90,7 @@ def _format(path: Path) -> Format:
 
 
 def _refuse(path: Path, overwrite: bool) -> None:
-    if is_input(path):
-        raise DataError(f"{path} was read as an input, which is never overwritten; choose another path")
+    refuse_input(path)
     if path.exists() and not overwrite:
         raise DataError(f"{path} exists already; give overwrite=True to replace it")
 

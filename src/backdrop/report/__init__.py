@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+_MARK = b'<meta name="generator" content="backdrop">'
+
 
 def report(
     path: Path | str, *parts: Any, title: str = "", label: Label | str | None = None, figures: Path | str | None = None
@@ -39,13 +41,22 @@ def report(
     Raises
     ------
     ConfigError
-        If a part has no place in a report.
+        If a part has no place in a report, or the path holds something else than a report.
     """
     from ..tasks import write_atomic
     from .gather import gathered
     from .page import page
 
     results = gathered(parts, title)
+    _refuse_foreign(Path(path))
     text = page(results, title or results.title or results.name, label, None if figures is None else Path(figures))
     write_atomic(Path(path), text.encode())
     return Path(path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that is no report."""
+    if path.is_file() and _MARK not in path.read_bytes()[:2000]:
+        from ..errors import ConfigError
+
+        raise ConfigError(f"'{path}' holds something else than a report of backdrop; name another file")

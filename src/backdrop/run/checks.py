@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +13,13 @@ from ..config.analysis import Analysis, Task
 from ..errors import DataError
 from ..estimate import Estimate
 from ..events import Events, Source
-from ..method import resampling, target
+from ..events.columns import undefined
+from ..method import fit_columns, resampling, target
 from ..region import Region
 from ..validation import weight_health
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Rows", "after", "before"]
 
@@ -73,10 +78,32 @@ def after(rows: Rows, estimate: Estimate) -> Iterator[str]:
     DataError
         If a sample of the training has no weight at all.
     """
+    yield from _undefined(rows)
     yield from _training(rows)
     for channel in rows.task.channels:
         yield from _source(rows, channel)
         yield from _empty(rows, channel, estimate)
+
+
+def _undefined(rows: Rows) -> Iterator[str]:
+    """Yield which columns are NaN or missing in open rows, and the yield that is in no region for it."""
+    columns = fit_columns(rows.task.method)
+    if columns is None:
+        return
+    factors = dict(rows.task.events.factors)
+    wanted = sorted(columns.union(*(channel.columns for channel in rows.task.channels)))
+    lost: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for chunk in rows.events.chunks(wanted):
+        for name in wanted:
+            for code in np.unique(chunk.sample[bad := undefined(chunk[name])]):
+                weight = chunk.weight[bad & (chunk.sample == code)]
+                pair = name, chunk.samples[code]
+                lost[pair] = lost.get(pair, np.zeros(2)) + np.array([len(weight), weight.sum()])
+    for (name, sample), (count, total) in lost.items():
+        yield (
+            f"column '{name}' is NaN or missing in {count:.0f} rows of sample '{sample}' (yield "
+            f"{total / (factors[sample] or 1.0):.4g}): they are in no region that cuts on it"
+        )
 
 
 def _training(rows: Rows) -> Iterator[str]:
@@ -86,7 +113,13 @@ def _training(rows: Rows) -> Iterator[str]:
     for sample, factor in rows.task.events.factors:
         if factor == 0.0:
             continue
-        weight = found.only(sample).weight / factor
+        own = found.only(sample)
+        weight = own.weight / factor
+        if (again := len(own) - len(np.unique(own.key))) and _has_ids(rows, sample):
+            yield (
+                f"{place}: {again} rows of sample '{sample}' have the ids of another row; unless they are objects of "
+                "one event, its files overlap and events count twice"
+            )
         if len(weight) and not weight.any():
             raise DataError(
                 f"{place}: all {len(weight)} weights of sample '{sample}' are zero; check its weight column"
@@ -129,6 +162,11 @@ def _empty(rows: Rows, channel: Channel, estimate: Estimate) -> Iterator[str]:
             f"0 ± 0 (bin {_listed(empty.tolist())}); up to {bound:.3g} events in one of them are within one standard "
             "deviation: merge bins"
         )
+
+
+def _has_ids(rows: Rows, sample: str) -> bool:
+    inputs = rows.analysis.configuration.inputs
+    return sample in inputs and bool(inputs[sample].keys)
 
 
 def _listed(bins: Sequence[int]) -> str:

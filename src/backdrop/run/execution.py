@@ -81,11 +81,10 @@ def execute(
     observed = {name: _observed(task, inputs) for name, task in analysis.tasks.items()}
     warnings += [text for name, one in rows.items() for text in after(one, estimates[name])]
     if analysis.fit is None:
-        return Outcome(estimates, closures, observed, warnings=tuple(warnings))
+        return Outcome(estimates, closures, observed, warnings=tuple(dict.fromkeys(warnings)))
     spaces = {name: _workspace(analysis, analysis.fit, name, estimates[name], inputs) for name in analysis.fit.methods}
-    return Outcome(
-        estimates, closures, observed, spaces, {name: fit(one) for name, one in spaces.items()}, tuple(warnings)
-    )
+    fits = {name: fit(one) for name, one in spaces.items()}
+    return Outcome(estimates, closures, observed, spaces, fits, tuple(dict.fromkeys(warnings)))
 
 
 class _Inputs:

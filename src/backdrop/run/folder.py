@@ -46,6 +46,11 @@ class Folder:
         """Where files are written before all of them take their places."""
         return self.path / HIDDEN / _STAGING
 
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a finished task or file: a run that found its input missing leaves none."""
+        return any(self.tasks.glob("*")) or any((self.path / name).exists() for name in _OUTPUTS)
+
     def remember(self, looks: Iterable[str]) -> None:
         """Keep the hashes of the unblinding log's entries, which a later run must find again."""
         replace(self.state, looks=tuple(looks)).write(self.path)
@@ -98,7 +103,7 @@ def folder(path: Path | str, state: State, *, overwrite: bool = False, inputs: I
     with held(home, state) as place:
         earlier = state_of(home)
         if earlier is not None and (differences := earlier.differences(state)):
-            if not overwrite:
+            if not overwrite and place.has_work:
                 raise ArtifactError(_changed(home, differences))
             shutil.rmtree(place.tasks, ignore_errors=True)
         known = replace(state, looks=earlier.looks if earlier else ())

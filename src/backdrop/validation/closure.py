@@ -271,13 +271,16 @@ def closure(estimate: Estimate, observed: Events, *, channel: str, smooth: int |
     ConfigError
         If there is no such channel, or `smooth` is not an odd positive number.
     DataError
-        If no bin has a prediction or a row, or a relative shift is needed and the predicted yield is zero.
+        If no rows are given, no bin has a prediction or a row, or a relative shift is needed and the predicted yield is
+        zero.
 
     Notes
     -----
     Assumes that estimate and observed rows are independent: for a model trained on the rows it is tested with, the χ²
     is too small, and must be compared with toys.
     """
+    if not isinstance(observed, Events):
+        raise DataError(f"a closure compares with observed rows (Events), not with a {type(observed).__name__}")
     part = estimate.only(channel)
     where, predicted, covariance = part.channels[0], part.nominal, part.covariance()
     total, variance, counts = _fill(observed, where, predicted)
