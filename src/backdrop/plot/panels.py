@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+_NOTHING = 1e-4
+
 
 @dataclass(frozen=True)
 class Points:
@@ -218,8 +220,9 @@ def _errors(axes: Axes, bins: Bins, centre: Array, band: Band, scale: Array) -> 
 
 
 def inverse(values: Array) -> Array:
-    """Return one over the positive values, NaN for the others."""
-    return np.divide(1.0, values, out=np.full_like(values, np.nan), where=values > 0)
+    """Return one over the positive values, NaN for the others and for those that are nothing beside the largest."""
+    least = _NOTHING * float(np.abs(values).max(initial=0.0))
+    return np.divide(1.0, values, out=np.full_like(values, np.nan), where=values > least)
 
 
 def _inverse(values: Array) -> Array:

@@ -31,20 +31,22 @@ _SHOWN = 6
 
 
 def shifts(estimate: Estimate, channel: str, *, at: Mapping[str, int] | None = None, label: Label | str = "") -> Figure:
-    """Draw each variation up (solid) and down (dashed) relative to the nominal, over the total systematic band.
+    """Draw each systematic up (solid) and down (dashed) relative to the nominal, over the total systematic band.
 
-    The six variations that move the channel most are drawn; the others only enter the band.
+    Variations that are the statistical uncertainty of a counting fit are none of them. The six that move the channel
+    most are drawn; the others only enter the band.
 
     Raises
     ------
     DataError
-        If the estimate has no variation.
+        If the estimate has no systematic.
     """
-    if not estimate.variations:
-        raise DataError(f"the estimate of channel '{channel}' has no variation to draw")
     part = estimate.only(channel)
+    pairs = {name: pair for name, pair in part.variations.items() if name not in part.counted}
+    if not pairs:
+        raise DataError(f"the estimate of channel '{channel}' has no variation to draw that is a systematic")
     bins = Bins.of(part.channels[0], at)
-    size = {name: float((((up - down) / 2) ** 2).sum()) for name, (up, down) in part.variations.items()}
+    size = {name: float((((up - down) / 2) ** 2).sum()) for name, (up, down) in pairs.items()}
     order = sorted(size, key=lambda name: -size[name])
     relative = {name: _relative(part, name, bins) for name in order}
     total = np.sqrt(np.sum([((up - down) / 2) ** 2 for up, down in relative.values()], axis=0))
