@@ -9,8 +9,8 @@ from backdrop import Events, Region
 from backdrop.config import load
 from backdrop.errors import ConfigError
 from backdrop.events import Seal
-from backdrop.run.review import hide_totals
 from backdrop.run.execution import execute
+from backdrop.run.review import hide_totals
 from backdrop.run.samples import read
 from backdrop.synthetic import GaussianPlane
 from backdrop.tasks import fingerprint

@@ -105,8 +105,8 @@ def variables(results: Results, gallery: Gallery) -> Html:
     text = (
         "Each variable is compared with all its bins that no seal hides, with the statistical and systematic "
         "uncertainty of the method (a non-closure systematic is not in it). The tests of one channel share their "
-        "events, so they are not independent. Beyond the cuts that are left out, a bin may hold rows that the method was "
-        "trained on."
+        "events, so they are not independent. Beyond the cuts that are left out, a bin may hold rows of the "
+        "training."
     )
     rows = [_variable_row(*one) for one in found]
     note = element("p", text, at={"class": "note"})
