@@ -54,6 +54,8 @@ methods:
     settings: {target: tight, source: loose, control: low}
 closures:
   - {channel: VR}
+variables:
+  - {column: m, bins: 5, range: [100, 150], label: "m [GeV]"}
 """
 
 FULL = (

@@ -69,6 +69,9 @@ def test_the_dimuon_example_closes_where_it_should(shared_data: Path, tmp_path: 
         assert closures["linear"][window]["p_value"] > 0.05, closures["linear"][window]
     assert closures["below_z"]["z_window"]["p_value"] < 1e-6
     assert found["blinding"]
+    variables = found["variables"]["linear"]["high_window"]
+    assert variables["M"]["without"] == ["M > 15", "M < 20"] and variables["M"]["p_value"] > 0.05
+    assert variables["leading_pt"]["p_value"] < 0.01, "the transfer factor knows no momenta"
     upsilon = found["estimates"]["linear"]["upsilon"]
     assert upsilon["yield"] == pytest.approx(4542, abs=1)
     assert upsilon["systematic"] == pytest.approx(47, abs=1)

@@ -23,11 +23,11 @@ from backdrop.plot import Label
 from backdrop.report.markup import Cell, element, prose, table, unformatted
 from backdrop.report.words import Verdict, measured, rounded
 from backdrop.results import Results
-from tests.plot.samples import closed, estimate, fitted, rows
+from tests.plot.samples import checks, closed, estimate, fitted, rows
 
 SECTIONS = (
-    "summary", "methods", "regions", "closures", "predictions", "comparison", "systematics", "fit", "health",
-    "blinding", "provenance",
+    "summary", "methods", "regions", "cut-flow", "closures", "variables", "predictions", "comparison",
+    "systematics", "fit", "health", "blinding", "provenance",
 )  # fmt: skip
 NASTY = "<script>window.broken = 1</script> & 'Co'"
 
@@ -43,6 +43,7 @@ def results():
         closures={"abcd": {"VR": closed()}, "a_method_with_quite_a_long_name": {"VR": closed(0.4)}},
         observed={"abcd": {"SR": None, "VR": seen}, "a_method_with_quite_a_long_name": {"SR": None, "VR": seen}},
         fits={"abcd": fitted()},
+        checks=checks(),
         cards={"abcd": card(ABCD)},
         settings={"abcd": {"kappa": "1.0", "target": "x2 > 0.8"}},
         regions={"SR": "s > 1", "VR": "s < 1"},
@@ -130,7 +131,7 @@ def test_names_are_escaped(page):
 
 def test_verdicts_can_be_seen_and_name_their_threshold(text):
     assert "2 closure tests: 1 REJECTED, 1 passed." in text
-    assert f"p = {closed(0.4).p_value:.1e} < 0.01" in text
+    assert f"p = {closed(0.4).p_value:.1e} < 0.01".replace("-", "−") in text
     assert f"p = {closed().p_value:.3f} ≥ 0.05" in text
     assert "rejected if p < 0.01 and questionable if p < 0.05" in text
     assert "closure in VR is rejected" in text and "no non-closure systematic covers it" in text
@@ -161,6 +162,15 @@ def test_methods_regions_blinding_and_warnings_are_told(text):
         "Unblinding log", "SR2", "reals: one event holds 9 % of the weight", "12 replicas in block 'data'",
     ):  # fmt: skip
         assert expected in text, expected
+
+
+def test_the_checks_are_told(page, text):
+    assert "Region map." in text and "training of abcd, a_method_with_quite_a_long_name" in text
+    flow = next(part for part in _read(page).split("<figure") if "Cut flow of VR" in part)
+    cells = [re.sub(r"<[^>]+>", "", row) for row in re.findall(r"<tr>.*?</tr>", flow)]
+    assert cells[1].startswith("all rowssealed–") and cells[3].startswith("s &lt; 1") and "sealed" not in cells[3]
+    assert "Cut flow of SR" in text and "without m > 110" in text
+    assert "Correlations of the variables in VR" in text and "25 %" in text
 
 
 def test_provenance_has_names_and_no_times_sizes_or_folders(page, text):
@@ -263,8 +273,11 @@ Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text)
 addEventListener("load", async () => {
   const root = document.documentElement;
   for (const one of document.querySelectorAll("details")) one.open = true;
-  document.querySelector("button.copy").click();
-  await Promise.resolve();
+  const press = async (button) => { button.click(); await Promise.resolve(); return window.copied; };
+  const first = document.querySelector("figure.table .copies");
+  const latex = await press(first.querySelector("[data-kind=LaTeX]"));
+  const numbers = await press(document.querySelector("#figure-closure-VR-abcd [data-kind=CSV]"));
+  await press(first.querySelector("[data-kind=CSV]"));
   const scrolls = (one) => one.closest(".scroll") !== null;
   const beyond = [...document.body.querySelectorAll("*")]
     .filter((one) => !scrolls(one) && one.getBoundingClientRect().right > root.clientWidth + 1);
@@ -278,6 +291,7 @@ addEventListener("load", async () => {
     images: [...document.images].map((one) => one.naturalWidth),
     hidden: [...document.querySelectorAll("button.copy")].filter((one) => one.hidden).length,
     broken: window.broken ?? null, copied: window.copied ?? null,
+    latex, numbers,
   };
   const probe = document.createElement("pre");
   probe.id = "probe";
@@ -336,3 +350,10 @@ def test_a_browser_shows_the_page_whole(page, width, tmp_path):
     lines = seen["copied"].splitlines()
     assert lines[0] == "Channel,Method,Predicted,± stat.,± syst.,± total,Observed,Obs. / pred."
     assert float(lines[1].split(",")[2]) == estimate(variations=2).total("SR").value
+    table = seen["latex"].splitlines()
+    assert table[0] == r"\begin{tabular}{llrrrrrr}" and table[-1] == r"\end{tabular}"
+    assert table[2].startswith(r"  Channel & Method & Predicted & $\pm$ stat. &") and table[2].endswith(r" \\")
+    assert "_" not in re.sub(r"\\_", "", seen["latex"]), "an underscore that LaTeX would stumble over"
+    drawn = [line.split(",") for line in seen["numbers"].splitlines()]
+    assert drawn[0][:3] == ["low", "high", "predicted"] and len(drawn) == 1 + closed().channel.size
+    assert float(drawn[1][2]) == closed().predicted[0]

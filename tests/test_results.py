@@ -7,7 +7,8 @@ import pytest
 
 from backdrop.errors import ArtifactError
 from backdrop.results import Results
-from tests.plot.samples import closed, estimate, fitted, rows
+from backdrop.tasks import fingerprint
+from tests.plot.samples import checks, closed, estimate, fitted, rows
 
 
 def results(**changes):
@@ -20,6 +21,7 @@ def results(**changes):
         "closures": {"abcd": {"VR": closed()}},
         "observed": {"abcd": {"SR": None, "VR": np.stack(counts)}},
         "fits": {"abcd": fitted()},
+        "checks": checks(),
         "cards": {"abcd": {"summary": "Four regions."}},
         "settings": {"abcd": {"kappa": "1.0"}},
         "regions": {"SR": "s > 1", "VR": "s < 1"},
@@ -44,7 +46,9 @@ def files(folder):
 
 def test_results_json_has_the_quoted_numbers():
     found = results().to_json()
-    assert list(found) == ["backdrop", "name", "seed", "estimates", "closures", "fit", "blinding"]
+    assert list(found) == [
+        "backdrop", "name", "seed", "estimates", "closures", "fit", "blinding", "variables", "cut_flows", "weights",
+    ]  # fmt: skip
     total = estimate().total("SR")
     assert found["estimates"]["abcd"]["SR"] == {
         "yield": total.value,
@@ -59,6 +63,15 @@ def test_results_json_has_the_quoted_numbers():
     ]  # fmt: skip
     assert found["fit"]["abcd"]["asimov_channels"] == ["SR"]
     assert found["fit"]["abcd"]["parameters"]["mu"]["pull"] is None
+
+
+def test_results_json_has_the_checks():
+    found = results().to_json()
+    tested = found["variables"]["abcd"]["VR"]["m"]
+    assert tested["without"] == ["m > 110"] and tested["chi2"] == closed().chi2
+    assert found["cut_flows"]["SR"]["cuts"] == ["", "s > 1", "m > 110"]
+    assert found["cut_flows"]["SR"]["yields"]["data"] == [None, None, None]
+    assert found["weights"]["abcd"]["training"]["negative_fraction"] == 0.25
 
 
 def test_a_sealed_channel_has_null_for_what_was_observed():
@@ -94,6 +107,7 @@ def test_what_is_saved_comes_back(tmp_path):
     assert again.closures["abcd"]["VR"].p_value == closed().p_value
     np.testing.assert_array_equal(again.closures["abcd"]["VR"].covariance, closed().covariance)
     assert again.fits["abcd"] == first.fits["abcd"]
+    assert fingerprint(again.checks.state()) == fingerprint(first.checks.state())
     assert again.provenance == first.provenance
 
 
@@ -142,7 +156,7 @@ def test_a_folder_without_results_says_so(tmp_path):
     ("old", "new", "message"),
     [
         ('"seed": 11', '"seed": 12', "SHA-256 does not fit"),
-        ('"schema": 1', '"schema": 99', r"schema 99, version .* reads schema 1"),
+        ('"schema": 2', '"schema": 99', r"schema 99, version .* reads schema 2"),
         ('"name"', "name", "damaged"),
         ("0.", "NaN0.", "damaged"),
     ],

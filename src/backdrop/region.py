@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ._notebook import card, facts
 from .cuts.grammar import Program, read_condition, read_expression
+from .cuts.nodes import constants_of
 from .cuts.overlap import exclusive
 from .cuts.values import certain, value
 from .errors import CutError
@@ -87,6 +88,36 @@ class Region:
     def columns(self) -> frozenset[str]:
         """The columns the cut reads."""
         return self._program.columns
+
+    @property
+    def terms(self) -> tuple[Region, ...]:
+        """The cuts that all have to hold, in their order: the parts of ``a & b & c``, or the region itself.
+
+        Examples
+        --------
+        >>> [term.cut for term in Region("SR", "(x > 1) & ((m > 110) & (m < 140))").terms]
+        ['x > 1', 'm > 110', 'm < 140']
+        """
+        texts = self._program.terms
+        return tuple(Region(text, text) for text in texts) if len(texts) > 1 else (self,)
+
+    def without(self, column: str) -> Region:
+        """Give the region without the cuts that read a column, for a distribution of that column.
+
+        Examples
+        --------
+        >>> Region("SR", "(x > 1) & (m > 110) & (m < 140)").without("m")
+        Region('SR without m', 'x > 1')
+        """
+        kept = [term for term in self.terms if column not in term.columns]
+        if len(kept) == len(self.terms):
+            return self
+        found = functools.reduce(Region.__and__, kept) if kept else Region.everything()
+        return Region(f"{self.name} without {column}", found.cut)
+
+    def thresholds(self, column: str) -> tuple[float, ...]:
+        """Give the constants that the cut compares a column with, in increasing order."""
+        return tuple(sorted({float(value) for value in constants_of(self._program.tree, column)}))
 
     def mask(self, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
         """Tell which events are certainly in the region.

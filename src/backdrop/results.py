@@ -17,6 +17,7 @@ from .errors import ArtifactError
 from .estimate import Estimate
 from .strict_json import loads
 from .tasks import write_atomic
+from .validation import Checks
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Results"]
 
-SCHEMA = 1
+SCHEMA = 2
 _PARTS = "parts.json"
 _TEXTS = ("cards", "settings", "regions", "roles", "blinding", "label")
 
@@ -51,6 +52,8 @@ class Results:
         a sealed channel. A channel that is not there was not looked at.
     fits
         Method to fit.
+    checks
+        Region map, cut flows, further variables, correlations and weights.
     cards, settings
         Method to its description (`backdrop.method.card`), and to its settings as text.
     regions
@@ -71,6 +74,7 @@ class Results:
     closures: Mapping[str, Mapping[str, Closure]] = field(default_factory=dict)
     observed: Mapping[str, Mapping[str, Array | None]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
+    checks: Checks = field(default_factory=Checks)
     cards: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     regions: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +116,7 @@ class Results:
             "closures": {name: found for name in self.methods if (found := self._closures(name))},
             "fit": {name: _fit(one) for name, one in self.fits.items()},
             "blinding": _strict(self.blinding),
+            **_strict(self.checks.to_json()),
         }
 
     def _closures(self, method: str) -> dict[str, dict[str, Any]]:
@@ -172,6 +177,7 @@ class Results:
             "closures": _encode(closures),
             "observed": _encode({m: dict(found) for m, found in self.observed.items()}),
             "fits": _encode({name: one.state() for name, one in self.fits.items()}),
+            "checks": _encode(self.checks.state()),
             **texts,
         }
 
@@ -193,6 +199,7 @@ class Results:
             closures={m: {c: Closure.from_state(one) for c, one in found.items()} for m, found in closures.items()},
             observed=_decode(parts["observed"]),
             fits={name: FitResult.from_state(one) for name, one in _decode(parts["fits"]).items()},
+            checks=Checks.from_state(_decode(parts["checks"])),
             provenance=provenance,
             **{name: parts[name] for name in _TEXTS},
         )

@@ -16,7 +16,7 @@ from backdrop.inference.likelihood import read
 from backdrop.methods.abcd import Plane, counts
 from backdrop.methods.likelihood_abcd import LikelihoodABCD, exact_interval
 from backdrop.methods.transfer import Binned, Chebyshev, Constant
-from backdrop.synthetic import GaussianPlane
+from backdrop.synthetic import GaussianPlane, gaussian_abcd
 
 _PLANE = Plane("x1", "x2", 0.0, 0.0)
 _HALVES = hist.axis.Variable([100.0, 125.0, 200.0], name="m", label=r"$m$ [GeV]")
@@ -329,3 +329,14 @@ def test_exact_intervals_are_for_counts_alone() -> None:
         exact_interval(_method(), _PLANE.region, few - _table(0, 1, 1, 1, "prompt", 0.5))
     with pytest.raises(ConfigError, match="four regions with one constant"):
         exact_interval(_method(transfer=Binned(_HALVES)), _PLANE.region, few)
+
+
+def test_the_intervals_of_bins_without_rows_are_found() -> None:
+    """A product that becomes zero on the way to one crossing must not keep the search from the other."""
+    samples = gaussian_abcd(seed=1, fakes=6_000, reals=600)
+    region = bd.Region("VR", "(x2 > 1) & ((m < 120) | (m >= 140))")
+    channel = bd.Channel("VR", region, (hist.axis.Regular(10, 100, 200, name="m"),))
+    roles = (bd.Region("tight", "x1 > 1"), bd.Region("loose", "x1 <= 1"), bd.Region("low", "x2 <= 1"))
+    found = _estimate(LikelihoodABCD(*roles), samples["data"] - samples["reals"], channel)
+    errors = np.sqrt(np.diag(found.covariance("VR")))
+    assert np.isfinite(errors).all() and (errors[[2, 3]] < 0.2 * errors[[1, 4]]).all()

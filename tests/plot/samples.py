@@ -9,7 +9,19 @@ import numpy as np
 
 from backdrop import Channel, Estimate, Events, Region
 from backdrop.inference import FitResult, fit, workspace
-from backdrop.validation import Closure, closure
+from backdrop.validation import (
+    Checks,
+    Closure,
+    Compared,
+    Correlations,
+    RegionMap,
+    Use,
+    Variable,
+    closure,
+    correlation,
+    cut_flow,
+    weight_health,
+)
 
 MASS = r"$m_{HH}$ [GeV]"
 
@@ -75,3 +87,33 @@ def fitted(*, sealed: bool = True) -> FitResult:
     signal = Estimate(found.channels, bump + 1e-3, 0.05 * bump + 1e-6)
     observed = {"VR": rows(found, "VR"), "SR": None if sealed else rows(found, "SR")}
     return fit(workspace({"multijet": found}, {"signal": signal}, observed))
+
+
+@functools.cache
+def checks() -> Checks:
+    """Region map, cut flows, one variable with two sealed bins, correlations and weights."""
+    uses = [
+        Use("SR observed", "observed", "(s > 1) & (t > 1)", ("data",), ("abcd",), "all"),
+        Use("VR observed", "observed", "(s < 1) & (t > 1)", ("data",), ("abcd",)),
+        Use(
+            "training of abcd, a_method_with_quite_a_long_name", "training", "s < 2", ("data", "mc"), ("abcd",), "part"
+        ),
+        Use("wide", "read", "t > 1", ("data",), ("abcd",), "part"),
+        Use("same", "read", "(t > 1) & (s > 1)", ("data",), ("abcd",), "all"),
+        Use("apart", "read", "u > 3", ("data",), ("abcd",)),
+        Use("sealed in data", "sealed", "(s > 1) & (t > 1)", ("data",), sealed="all"),
+    ]
+    rng = np.random.default_rng(5)
+    table = {"m": rng.uniform(100, 260, 300), "s": rng.uniform(0, 2, 300), "pt": rng.exponential(60, 300)}
+    data = Events.of(table, seal=Region("SR", "s > 1"))
+    mc = Events.of(table, sample="mc", weight=np.full(300, 0.1))
+    tested = Compared(Variable("VR", channel("VR"), ("m > 110",), (110.0,), (2, 3)), closed())
+    sides = Correlations(*(correlation(one, ["m", "pt", "s"]) for one in (mc, mc.bootstrap(3))))
+    selections = {"SR": Region("SR", "(s > 1) & (m > 110)"), "VR": Region("VR", "(m < 200) & (s < 1) & (m > 110)")}
+    return Checks(
+        RegionMap.of(uses),
+        {name: cut_flow({"data": data, "mc": mc}, one) for name, one in selections.items()},
+        {"abcd": {"VR": {"m": tested}}},
+        {"abcd": {"VR": sides}},
+        {"abcd": {"training": weight_health(Events.of({"m": np.arange(4.0)}, weight=[1.0, 1.0, 1.0, -1.0]))}},
+    )

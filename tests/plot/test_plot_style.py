@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backdrop import plot
-from tests.plot.samples import closed, estimate, fitted
+from tests.plot.samples import checks, closed, estimate, fitted
 
 LABEL = plot.Label("CMS", "Open Data", 137.2, 13.6)
 COUNTS = np.random.default_rng(3).poisson(estimate().only("VR").nominal).astype(float)
@@ -31,6 +31,9 @@ FIGURES = {
     "scan": lambda: plot.scan([1, 2], [3, 4], xlabel="x [GeV]", ylabel="y", label=LABEL),
     "nuisances": lambda: plot.nuisances(fitted(), label=LABEL),
     "limits": lambda: plot.limits({"abcd": fitted(), "a_method_of_a_long_name": fitted()}, label=LABEL),
+    "regions": lambda: plot.regions(checks().regions, label=LABEL),
+    "variable": lambda: plot.variable(checks().variables["abcd"]["VR"]["m"], name="abcd", label=LABEL),
+    "correlations": lambda: plot.correlations(checks().correlations["abcd"]["VR"], label=LABEL),
     "postfit": lambda: plot.postfit(fitted(sealed=False), "SR", label=LABEL),
 }
 

@@ -17,7 +17,7 @@ from . import model
 from .combination import Combination
 from .document import Document
 
-__all__ = ["Analysis", "Closure", "Draw", "Fit", "Process", "SealedSample", "Task"]
+__all__ = ["Analysis", "Closure", "Compared", "Draw", "Fit", "Process", "SealedSample", "Task"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,15 @@ class Closure:
     method: str
     as_variation: bool
     smooth: int | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A further axis in which a method is compared with what is observed in a channel."""
+
+    channel: str
+    method: str
+    axis: Any
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,8 @@ class Analysis:
         The channels, in the order of the configuration.
     closures
         The comparisons.
+    variables
+        The comparisons of further columns.
     fit
         The fit, None for none.
     """
@@ -120,6 +131,7 @@ class Analysis:
     variations: Mapping[str, Mapping[str, tuple[Task, ...]]]
     channels: tuple[Channel, ...]
     closures: tuple[Closure, ...]
+    variables: tuple[Compared, ...]
     fit: Fit | None
 
     @property

@@ -15,7 +15,7 @@ from ..io import Derived
 from ..methods import METHODS
 from ..synthetic import SAMPLES
 from . import model, settings, strict_yaml
-from .analysis import Analysis, Closure, Draw, Fit, Process, SealedSample, Task
+from .analysis import Analysis, Closure, Compared, Draw, Fit, Process, SealedSample, Task
 from .combination import Combination
 from .document import Document, Path
 from .regions import Regions
@@ -82,6 +82,7 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
         },
         channels=channels,
         closures=_closures(names),
+        variables=_variables(names),
         fit=None if given.fit is None else _fit(names, given.fit, channels),
     )
 
@@ -225,6 +226,29 @@ def _closures(names: _Names) -> tuple[Closure, ...]:
             if (channel, method) in found:
                 raise names.document.error(path, f"the closure of '{method}' in '{channel}' is asked for twice")
             found[channel, method] = Closure(channel, method, one.as_variation, one.smooth)
+    return tuple(found.values())
+
+
+def _variables(names: _Names) -> tuple[Compared, ...]:
+    found: dict[tuple[str, str, str], Compared] = {}
+    tested = [(one.channel, one.method) for one in _closures(names)]
+    for i, one in enumerate(names.given.variables):
+        path: Path = ("variables", i)
+        axis = settings.axis(one, names.document, path)
+        methods = names.methods((*path, "methods"), one.methods)
+        chosen = [names.channel((*path, "channels", k), name) for k, name in enumerate(one.channels or ())]
+        asked = [
+            (name, method) for name in chosen for method in names.methods_in((*path, "methods"), one.methods, [name])
+        ]
+        pairs = asked if one.channels else [pair for pair in tested if pair[1] in methods]
+        if not pairs:
+            text = "no method has a closure test here; name the 'channels' in which the variable is compared"
+            raise names.document.error(path, text)
+        for channel, method in pairs:
+            if (channel, method, one.column) in found:
+                text = f"the variable '{one.column}' is compared in channel '{channel}' already; give it once"
+                raise names.document.error((*path, "column"), text)
+            found[channel, method, one.column] = Compared(channel, method, axis)
     return tuple(found.values())
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Process",
     "Seal",
     "Shift",
+    "Variable",
     "Variation",
 ]
 
@@ -114,6 +115,15 @@ class Axis(_Closed):
     label: str | None = Field(None, description="Printed at the axis, with the unit: 'm_{jj} [GeV]'.")
 
 
+class Variable(Axis):
+    """A further column in which prediction and observation are compared."""
+
+    channels: list[Name] | None = Field(
+        None, min_length=1, description="The channels; without it those with a closure test."
+    )
+    methods: list[Name] | None = Field(None, min_length=1, description="The methods; without it all of them.")
+
+
 class Channel(_Closed):
     """A binned region."""
 
@@ -167,5 +177,10 @@ class Configuration(_Closed):
     methods: dict[Name, Method] = Field(min_length=1, description="Background methods by name.")
     channels: dict[Name, Channel] = Field(min_length=1, description="Binned regions by name.")
     closures: list[Closure] = Field([], description="Where prediction and observation are compared.")
+    variables: list[Variable] = Field(
+        [],
+        description="Columns that are compared as well, without a channel's own cuts on them (N-1) and outside the "
+        "seals; they cost one more fit of each method.",
+    )
     signal: Text | None = Field(None, description="Signal of the fit: samples with factors, from simulation.")
     fit: Fit | None = Field(None, description="The likelihood fit; without it none is done.")

@@ -45,7 +45,8 @@ class Program:
     """A cut or expression that has been read.
 
     `symbol` is the operator that binds last in the text (``"&"``, ``"|"`` or none), which tells
-    whether the text needs brackets when more is joined to it.
+    whether the text needs brackets when more is joined to it. `terms` are the texts of the parts of
+    ``a & b & c``, or the whole text alone.
     """
 
     source: Source
@@ -53,6 +54,7 @@ class Program:
     columns: frozenset[str]
     constants: frozenset[str]
     symbol: str | None
+    terms: tuple[str, ...]
 
 
 def read_condition(text: str) -> Program:
@@ -108,7 +110,8 @@ def _read(text: str, condition: bool) -> Program:
     tree = reader.condition(body) if condition else reader.read(body)
     names = {node.id for node in ast.walk(body) if isinstance(node, ast.Name)}
     columns = frozenset(node.name for node in walk(tree) if isinstance(node, (Column, Item)))
-    return Program(source, tree, columns, frozenset(names & CONSTANTS.keys()), _symbol(body))
+    constants = frozenset(names & CONSTANTS.keys())
+    return Program(source, tree, columns, constants, _symbol(body), tuple(map(reader.text, _terms(body))))
 
 
 def _parse(source: Source) -> ast.expr:
@@ -145,6 +148,18 @@ def _chain(node: ast.BinOp) -> list[ast.expr]:
         terms.append(left.right)
         left = left.left
     return [left, *reversed(terms)]
+
+
+def _terms(body: ast.expr) -> list[ast.expr]:
+    """Give the conditions that all have to hold, however they are bracketed."""
+    match body:
+        case ast.BinOp(op=ast.BitAnd()):
+            parts = _chain(body)
+        case ast.BoolOp(op=ast.And(), values=values):
+            parts = values
+        case _:
+            return [body]
+    return [term for part in parts for term in _terms(part)]
 
 
 def _symbol(body: ast.expr) -> str | None:

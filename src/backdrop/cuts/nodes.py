@@ -143,3 +143,13 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def constants_of(node: Node, column: str) -> Iterator[int | float]:
+    """Visit the constants that a column is compared with, directly or by its absolute value."""
+    for one in walk(node):
+        match one:
+            case Compare(left=Column(name=name), right=Number(value=value)) if name == column:
+                yield value
+            case Compare(left=Call(function="abs", arguments=(Column(name=name),)), right=Number(value=value)):
+                yield from (-value, value) if name == column else ()

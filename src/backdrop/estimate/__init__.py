@@ -2,7 +2,7 @@
 
 from ..channel import Channel
 from .result import Estimate, Yield
-from .setup import Setup, estimate, fitted, observe, template, terms
+from .setup import Setup, estimate, fitted, observe, predicted, template, terms
 from .terms import Parameter, Term, Terms
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "estimate",
     "fitted",
     "observe",
+    "predicted",
     "template",
     "terms",
 ]

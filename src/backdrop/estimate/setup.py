@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Setup", "estimate", "fitted", "observe", "template", "terms"]
+__all__ = ["Setup", "estimate", "fitted", "observe", "predicted", "template", "terms"]
 
 _TASKS = 16
 
@@ -59,6 +60,22 @@ def template(events: Source, channels: Sequence[Channel]) -> Estimate:
 def fitted(setup: Setup, *, seed: int) -> Model:
     """Fit the method of a setup to its events, with the nominal stream of `seed`."""
     return setup.method.fit(_training(setup), rng=stream(seed, "fit"))
+
+
+def predicted(setup: Setup, channels: Sequence[Channel], columns: Sequence[str], *, seed: int) -> dict[str, Events]:
+    """Return the weighted rows that stand for the background in each channel, with some columns: one fit of the method.
+
+    They have the weights and the streams of the nominal estimate, and are held in memory.
+    """
+    model = fitted(setup, seed=seed)
+    read = _columns(setup.method, channels)
+    wanted = None if read is None else sorted({*read, *columns})
+    parts: dict[str, list[Events]] = {channel.name: [] for channel in channels}
+    for chunk in [_NO_EVENTS] if model.reads is None else setup.events.chunks(wanted):
+        for channel in channels:
+            found = model.predict(chunk, channel.region)
+            parts[channel.name].append(replace(found, columns={name: found[name] for name in columns}))
+    return {name: reduce(Events.__add__, found).sorted() for name, found in parts.items()}
 
 
 def estimate(

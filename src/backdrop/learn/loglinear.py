@@ -122,12 +122,10 @@ class LogLinear:
         least, centre = self.value(best), float(weights @ yields(best))
 
         def side(sign: float) -> Array:
-            theta = start
-
             def rise(steps: float) -> tuple[float, Array]:
-                nonlocal theta
                 pull = _Pull(yields, weights, centre + sign * steps * error, _STIFFNESS * error)
-                theta = self._search(theta, pull)
+                # not from the step before, where a product may have become zero and has no way back
+                theta = self._search(start, pull)
                 return self.value(theta) - least - 0.5, yields(theta)
 
             return _crossing(rise)

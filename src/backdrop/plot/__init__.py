@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from .file import numbers, savefig, svg
 from .fits import limits, nuisances, postfit
+from .regionmap import regions
 from .spread import pulls, replicas, scan
 from .style import Label, style
-from .systematics import components, covariance, shifts
-from .yields import Panel, closure, compare, prediction
+from .systematics import components, correlations, covariance, shifts
+from .table import table
+from .yields import Panel, closure, compare, prediction, variable
 
 __all__ = [
     "Label",
@@ -19,6 +21,7 @@ __all__ = [
     "closure",
     "compare",
     "components",
+    "correlations",
     "covariance",
     "limits",
     "nuisances",
@@ -26,10 +29,13 @@ __all__ = [
     "postfit",
     "prediction",
     "pulls",
+    "regions",
     "replicas",
     "savefig",
     "scan",
     "shifts",
     "style",
     "svg",
+    "table",
+    "variable",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from ..validation import Closure
+    from ..validation import Closure, Variable
 
     Array = NDArray[np.float64]
 
 __all__: list[str] = []
+
+_NOTHING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class Points:
         """Return points with Garwood errors for counts, square roots of the variances otherwise."""
         low, high = error_bars(values, variances)
         return cls(values, low, high, variances)
+
+    def without(self, bins: Sequence[int]) -> Points:
+        """Return the points without those of some bins."""
+        values = self.values.astype(float)
+        values[list(bins)] = np.nan
+        return replace(self, values=values)
 
     @classmethod
     def tested(cls, result: Closure, where: NDArray[np.int64]) -> Points:
@@ -120,16 +128,39 @@ def draw_pulls(axes: Axes, bins: Bins, pulls: Array) -> None:
     axes.set_ylabel("Pull", loc="center")
 
 
+def mark_cuts(panels: Sequence[Axes], bins: Bins, variable: Variable) -> None:
+    """Mark the thresholds of cuts that were left out, and hatch the bins that a seal hides."""
+    for axes in panels:
+        for value in variable.thresholds:
+            axes.axvline(value, color=MARK, linewidth=1.3, linestyle=(0, (5, 3)), zorder=5)
+        for i in variable.hidden:
+            span = axes.axvspan(bins.edges[i], bins.edges[i + 1], facecolor="#f1eff8", edgecolor="#b9b3da", linewidth=0)
+            span.set(hatch="////", zorder=0.2)
+    if variable.hidden:
+        run = next((i for i, bin in enumerate(variable.hidden) if bin != variable.hidden[0] + i), len(variable.hidden))
+        low, high = bins.edges[variable.hidden[0]], bins.edges[variable.hidden[run - 1] + 1]
+        place: dict[str, Any] = {
+            "transform": panels[0].get_xaxis_transform(),
+            "ha": "center",
+            "va": "center",
+            "rotation": 90,
+        }
+        panels[0].text(
+            (low + high) / 2, 0.3, "sealed", color="#4b3f8f", fontsize=12, fontweight="bold", zorder=6, **place
+        )
+
+
 def scale_y(axes: Axes, bins: Bins, tops: Array, floors: Array, log: bool | None) -> None:
     """Set the y axis: linear from zero, or below it where something is negative; logarithmic over three decades."""
     positive = floors[floors > 0]
-    wide = positive.size > 0 and float(tops.max()) > 800 * float(positive.min())
+    top = float(np.nanmax(tops, initial=0.0))
+    wide = positive.size > 0 and top > 800 * float(positive.min())
     if (wide if log is None else log) and positive.size:
         axes.set_yscale("log")
-        axes.set_ylim(max(0.4 * float(positive.min()), 1e-6 * float(tops.max())), 1.6 * float(tops.max()))
+        axes.set_ylim(max(0.4 * float(positive.min()), 1e-6 * top), 1.6 * top)
     else:
-        least = min(float(floors.min(initial=0.0)), 0.0)
-        axes.set_ylim(1.1 * least, max(1.08 * float(tops.max(initial=0.0)), 1e-9))
+        least = min(float(np.nanmin(floors, initial=0.0)), 0.0)
+        axes.set_ylim(1.1 * least, max(1.08 * top, 1e-9))
     axes.set_ylabel(f"Events / {bins.per}")
 
 
@@ -137,7 +168,9 @@ def scale_yields(
     axes: Axes, bins: Bins, band: Band, points: Points | None, log: bool | None, lines: Sequence[Array] = ()
 ) -> None:
     """Scale the y axis so that prediction, points and lines fit in."""
-    tops, floors = [band.nominal + band.total, *lines], [band.nominal]
+    # a yield below its own error says nothing about the range of the axis
+    tops, floors = [band.nominal + band.total, *lines], [np.where(band.nominal > band.total, band.nominal, np.nan)]
+    floors.append(np.minimum(band.nominal, 0.0))
     if points is not None:
         tops.append(points.values + points.high)
         # only yields below zero lower the axis, and their bars with them
@@ -187,8 +220,9 @@ def _errors(axes: Axes, bins: Bins, centre: Array, band: Band, scale: Array) -> 
 
 
 def inverse(values: Array) -> Array:
-    """Return one over the positive values, NaN for the others."""
-    return np.divide(1.0, values, out=np.full_like(values, np.nan), where=values > 0)
+    """Return one over the positive values, NaN for the others and for those that are nothing beside the largest."""
+    least = _NOTHING * float(np.abs(values).max(initial=0.0))
+    return np.divide(1.0, values, out=np.full_like(values, np.nan), where=values > least)
 
 
 def _inverse(values: Array) -> Array:

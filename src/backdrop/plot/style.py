@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ _SETTINGS: dict[str, Any] = {
     "ytick.minor.size": 4,
     "xtick.labelsize": 13,
     "ytick.labelsize": 13,
+    # every tick is drawn five times, for the layout and for each kind of file
+    "xtick.minor.ndivs": 2,
+    "ytick.minor.ndivs": 2,
     "hatch.linewidth": 0.7,
     "errorbar.capsize": 0,
     "svg.hashsalt": "backdrop",
@@ -173,6 +177,7 @@ def aside(axes: Axes, title: str) -> None:
         legend.set_alignment("left")
 
 
+@functools.lru_cache(maxsize=1024)
 def safe(text: str) -> str:
     """Return a text that mathtext can typeset: unbalanced or broken formulas are printed as they are."""
     from matplotlib.mathtext import MathTextParser

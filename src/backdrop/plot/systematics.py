@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,28 +21,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from ..validation import Correlations
+
     Array = NDArray[np.float64]
 
-__all__ = ["components", "covariance", "shifts"]
+__all__ = ["components", "correlations", "covariance", "shifts"]
 
 _SHOWN = 6
 
 
 def shifts(estimate: Estimate, channel: str, *, at: Mapping[str, int] | None = None, label: Label | str = "") -> Figure:
-    """Draw each variation up (solid) and down (dashed) relative to the nominal, over the total systematic band.
+    """Draw each systematic up (solid) and down (dashed) relative to the nominal, over the total systematic band.
 
-    The six variations that move the channel most are drawn; the others only enter the band.
+    Variations that are the statistical uncertainty of a counting fit are none of them. The six that move the channel
+    most are drawn; the others only enter the band.
 
     Raises
     ------
     DataError
-        If the estimate has no variation.
+        If the estimate has no systematic.
     """
-    if not estimate.variations:
-        raise DataError(f"the estimate of channel '{channel}' has no variation to draw")
     part = estimate.only(channel)
+    pairs = {name: pair for name, pair in part.variations.items() if name not in part.counted}
+    if not pairs:
+        raise DataError(f"the estimate of channel '{channel}' has no variation to draw that is a systematic")
     bins = Bins.of(part.channels[0], at)
-    size = {name: float((((up - down) / 2) ** 2).sum()) for name, (up, down) in part.variations.items()}
+    size = {name: float((((up - down) / 2) ** 2).sum()) for name, (up, down) in pairs.items()}
     order = sorted(size, key=lambda name: -size[name])
     relative = {name: _relative(part, name, bins) for name in order}
     total = np.sqrt(np.sum([((up - down) / 2) ** 2 for up, down in relative.values()], axis=0))
@@ -131,6 +136,53 @@ def covariance(
     return keep(figure, {"figure": kind, "bins": sizes, "matrix": matrix})
 
 
+def correlations(found: Correlations, *, names: Mapping[str, str] | None = None, label: Label | str = "") -> Figure:
+    """Draw the correlations of columns in observed and predicted rows, and their difference in units of its error.
+
+    Parameters
+    ----------
+    names
+        Column to what is printed for it.
+    """
+    from matplotlib.figure import Figure
+
+    columns = [safe((names or {}).get(one, one)) for one in found.observed.columns]
+    size = len(columns)
+    difference = found.difference
+    panels = {
+        "Observed": found.observed.matrix,
+        "Predicted": found.predicted.matrix,
+        "Difference / error": difference.pulls,
+    }
+    with style():
+        figure = Figure(figsize=(11.0, 4.2))
+        figure.set_layout_engine("compressed", h_pad=0.06, w_pad=0.08)
+        whole = figure.subplots(1, 3, sharey=True)
+        for axes, (title, matrix) in zip(whole, panels.items(), strict=True):
+            reach = 5.0 if title.startswith("Diff") else 1.0
+            image = axes.pcolormesh(matrix, cmap="RdBu_r", vmin=-reach, vmax=reach, rasterized=True)
+            _numbers(axes, np.arange(size + 1.0), matrix, reach)
+            axes.set(aspect="equal", ylim=(size, 0))
+            axes.minorticks_off()
+            axes.tick_params(which="both", length=0)
+            places = np.arange(size) + 0.5
+            axes.set_xticks(places, columns, fontsize=12, rotation=35 if len("".join(columns)) > 24 else 0)
+            axes.set_yticks(places, columns, fontsize=12)
+            axes.set_xlabel(title, loc="center")
+            if axes is not whole[1]:
+                bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.12, aspect=7.5, location="right")
+                bar.ax.minorticks_off()
+                bar.ax.tick_params(labelsize=11)
+        above = Label.of(label)
+        caption(whole[0], replace(above, lumi=None, com=None))
+        caption(whole[2], replace(above, experiment="", status=""))
+        freeze(figure)
+    matrices = {"observed": found.observed.matrix, "predicted": found.predicted.matrix}
+    errors = {"observed_error": found.observed.error, "predicted_error": found.predicted.error}
+    drawn = {"figure": "correlations", "columns": found.observed.columns, **matrices, **errors}
+    return keep(figure, {**drawn, "difference": difference.matrix, "pulls": difference.pulls})
+
+
 def _pair(axes: Axes, bins: Bins, pair: tuple[Array, Array], colour: str, name: str) -> None:
     for values, line, text in zip(pair, ("-", (0, (4, 2))), (safe(name), "_nolegend_"), strict=True):
         axes.stairs(values, bins.edges, baseline=None, color=colour, linestyle=line, linewidth=1.7, label=text)
@@ -153,11 +205,17 @@ def _matrix(figure: Figure, axes: Axes, edges: Array, matrix: Array, kind: str) 
     bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.05)
     bar.set_label("Correlation" if kind == "correlation" else "Covariance [events²]")
     bar.ax.minorticks_off()
-    if len(matrix) > 12 or kind != "correlation":
+    if kind == "correlation":
+        _numbers(axes, edges, matrix, 1.0)
+
+
+def _numbers(axes: Axes, edges: Array, matrix: Array, reach: float) -> None:
+    """Write the values of a matrix of correlations into its cells, if they are few."""
+    if len(matrix) > 12:
         return
     centres, size = list((edges[1:] + edges[:-1]) / 2), 11 if len(matrix) <= 8 else 8.5
     for (row, column), value in np.ndenumerate(matrix):
-        colour, text = "white" if abs(value) > 0.6 else INK, f"{value:.2f}" if np.isfinite(value) else "–"
+        colour, text = "white" if abs(value) > 0.6 * reach else INK, f"{value:.2f}" if np.isfinite(value) else "–"
         axes.text(centres[column], centres[row], text, ha="center", va="center", fontsize=size, color=colour)
 
 

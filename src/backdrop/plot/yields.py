@@ -20,6 +20,7 @@ from .panels import (
     draw_pulls,
     draw_ratio,
     inverse,
+    mark_cuts,
     name_channel,
     scale_y,
     scale_yields,
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from ..validation import Closure
+    from ..validation import Closure, Compared
 
     Array = NDArray[np.float64]
 
-__all__ = ["Panel", "closure", "compare", "prediction"]
+__all__ = ["Panel", "closure", "compare", "prediction", "variable"]
 
 Panel = Literal["ratio", "pulls", "both"]
 
@@ -123,13 +124,41 @@ def closure(
         _finish(main, lower, bins, band, points, pulls)
         scale_yields(main, bins, band, points, log)
         line = name_channel(main, bins, result.channel.name, rows=1)
-        text = f"$\\chi^2$ / ndf = {result.chi2:.1f} / {result.ndf},  p = {_p(result.p_value)}"
+        text = f"$\\chi^2$ / ndf = {result.chi2:.1f} / {result.ndf},  p {_p(result.p_value)}"
         note(main, text, x=0.97, y=line, ha="right")
         caption(main, label)
         freeze(figure)
     drawn = _numbers("closure", result.channel.name, bins, band, points)
     tested = {"chi2": result.chi2, "ndf": result.ndf, "p_value": result.p_value, "pulls": result.pulls[where]}
     return keep(figure, {**drawn, **tested})
+
+
+def variable(found: Compared, *, name: str = "Background", log: bool | None = None, label: Label | str = "") -> Figure:
+    """Draw a further variable, observed over predicted, without the channel's own cuts on it, which are marked.
+
+    Bins that a seal hides are hatched; neither side is drawn there.
+    """
+    result, where = found.closure, found.variable
+    bins = Bins.of(result.channel)
+    shown = np.isin(np.arange(result.channel.size), where.hidden, invert=True)
+    band = Band(result.predicted * shown, np.sqrt(np.diag(result.covariance)) * shown)
+    points = Points.tested(result, bins.where).without(where.hidden)
+    with style():
+        figure, (main, lower) = canvas(1)
+        draw_band(main, bins, band, safe(name))
+        _finish(main, [lower], bins, band, points, None)
+        scale_yields(main, bins, band, points, log)
+        line = name_channel(main, bins, where.of, rows=1)
+        text = f"$\\chi^2$ / ndf = {result.chi2:.1f} / {result.ndf},  p {_p(result.p_value)}"
+        note(main, text, x=0.97, y=line, ha="right")
+        if where.dropped:
+            note(main, f"without its cut{'s' * (len(where.dropped) > 1)} on {where.column}", y=0.86)
+        mark_cuts([main, lower], bins, where)
+        caption(main, label)
+        freeze(figure)
+    drawn = _numbers("variable", where.of, bins, band, points)
+    tested = {"chi2": result.chi2, "ndf": result.ndf, "p_value": result.p_value}
+    return keep(figure, {**drawn, **tested, "without": where.dropped, "hidden": where.hidden})
 
 
 def compare(
@@ -168,7 +197,9 @@ def compare(
         if points is not None:
             _observed(main, lower, bins, points, reference, (len(bands) // 2 + 1) / (len(bands) + 2))
             tops.append(points.values + points.high)
-        floors = np.concatenate([band.nominal for band in bands.values()])
+        # a yield below its own error says nothing about the range of the axis
+        floors = np.concatenate([np.where(band.nominal > band.total, band.nominal, 0.0) for band in bands.values()])
+        floors = np.append(floors, [min(0.0, float(band.nominal.min())) for band in bands.values()])
         scale_y(main, bins, np.concatenate(tops), floors, log)
         bins.dress(main, lower)
         lower.set_ylabel(f"Rel. to\n{safe(next(iter(bands)))}", loc="center", fontsize=12)
@@ -269,4 +300,7 @@ def _numbers(kind: str, channel: str, bins: Bins, band: Band | None, points: Poi
 
 
 def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+    """Return a p-value with its sign of equality."""
+    if value == 0.0:
+        return "< 1e−300"
+    return f"= {value:.3f}" if value >= 0.001 else f"= {value:.1e}".replace("-", "−")

@@ -25,8 +25,8 @@ def report(
     path
         The HTML file.
     parts
-        A `Results`, or estimates (alone, or by name in a mapping), closures and fits; a closure or fit belongs to the
-        estimate before it.
+        A `Results`, or estimates (alone, or by name in a mapping), closures, fits and `validation.Checks`; a closure or
+        fit belongs to the estimate before it.
     title
         Title of the page; without it that of the results.
     label

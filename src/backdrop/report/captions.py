@@ -36,3 +36,17 @@ POSTFIT = (
     "Observed yields on the fitted sum within its band; a pattern in the ratio is a shape that no parameter covers."
 )
 POSTFIT_SEALED = "No data in this channel: only the expectation is drawn."
+REGIONS = (
+    "Every pair of sets, decided from the cuts alone: a colour in the row of an observed set that meets a training set "
+    "means that the test sees the rows it was made from; two channels of one fit must be disjoint; only what is "
+    "written in red may meet a sealed set."
+)
+VARIABLE = (
+    "Points within the band on both sides of the dashed lines, where the channel's own cuts on this variable stand: a "
+    "step there says that the cut works differently in data and prediction, a slope that the variable is not modelled. "
+    "Hatched bins are sealed."
+)
+CORRELATIONS = (
+    "The same pattern on the left and in the middle; a difference beyond three errors is a dependence that the "
+    "prediction does not carry, and a classifier that uses these variables will see it."
+)

@@ -6,13 +6,13 @@ import numpy as np
 
 from .. import plot
 from ..results import Results
-from ..validation import Closure
+from ..validation import Closure, Compared, Correlations
 from . import captions
 from .gallery import Gallery
-from .markup import Cell, Html, breakable, element, section, table, unformatted
-from .words import Verdict, fixed, number, rounded
+from .markup import Cell, Html, breakable, code, element, section, table, unformatted
+from .words import Verdict, fixed, probability, rounded, several
 
-__all__ = ["closures", "comparison", "predictions"]
+__all__ = ["closures", "comparison", "predictions", "variables"]
 
 
 def closures(results: Results, gallery: Gallery) -> Html:
@@ -44,7 +44,8 @@ def _sentence(one: Closure, verdict: Verdict) -> str:
     text += f": χ²/ndf = {one.chi2:.2f}/{one.ndf}, {verdict.reason}."
     if one.few_bins:
         text += (
-            f" {one.few_bins} bins expect fewer than 5 events, so the p-value is approximate; toys give a better one."
+            f" {several(one.few_bins, 'bin')} expect{'s' * (one.few_bins == 1)} fewer than 5 events, so the p-value is "
+            "approximate; toys give a better one."
         )
     if one.contradicted:
         text += f" Bins {', '.join(map(str, one.contradicted))} disagree without any uncertainty on either side."
@@ -60,7 +61,7 @@ def _bins(one: Closure) -> Html:
             Cell(f"{one.observed[i]:.5g}".replace("-", "−"), float(one.observed[i]), "number"),
             rounded(float(one.predicted[i]), float(errors[i])),
             rounded(float(errors[i]), float(errors[i])),
-            number(float(ratio[i]), 3),
+            fixed(float(ratio[i]), 3),
             fixed(float(one.pulls[i]), 2),
         ]
         for i, text in enumerate(_bin_names(one))
@@ -82,6 +83,80 @@ def _bin_names(one: Closure) -> list[str]:
         or "all events"
         for place in places
     ]
+
+
+def variables(results: Results, gallery: Gallery) -> Html:
+    """Return the comparisons of further columns, each without the channel's own cuts on it, and their correlations."""
+    found = [
+        (method, name, column, one)
+        for method, channels in results.checks.variables.items()
+        for name, columns in channels.items()
+        for column, one in columns.items()
+    ]
+    if not found:
+        return Html()
+    pictures = [_variable(*one, gallery) for one in found]
+    pictures += [
+        _correlations(results, method, name, one, gallery)
+        for method, channels in results.checks.correlations.items()
+        for name, one in channels.items()
+    ]
+    head = ["Channel", "Method", "Variable", "Left out", *(Cell(text, None, "number") for text in _VARIABLE), "Verdict"]
+    text = (
+        "Each variable is compared with all its bins that no seal hides, with the statistical and systematic "
+        "uncertainty of the method (a non-closure systematic is not in it). The tests of one channel share their "
+        "events, so they are not independent. Beyond the cuts that are left out, a bin may hold rows of the "
+        "training."
+    )
+    rows = [_variable_row(*one) for one in found]
+    note = element("p", text, at={"class": "note"})
+    gallery_of = element("div", *pictures, at={"class": "gallery"})
+    return section("variables", "Further variables (N−1)", table("χ² of each variable", head, rows), note, gallery_of)
+
+
+_VARIABLE = ("Bins", "Sealed bins", "Obs. / pred.", "χ² / ndf", "p")
+
+
+def _variable_row(method: str, name: str, column: str, one: Compared) -> list[object]:
+    test, ratio = one.closure, one.closure.ratio
+    return [
+        name,
+        method,
+        _printed(one),
+        code(" & ".join(one.variable.dropped)) if one.variable.dropped else "nothing",
+        Cell(str(test.channel.size), float(test.channel.size), "number"),
+        Cell(str(len(one.variable.hidden)), float(len(one.variable.hidden)), "number"),
+        fixed(None if ratio is None else ratio.value, 3),
+        Cell(f"{test.chi2:.1f} / {test.ndf}", None, "number"),
+        Cell(probability(test.p_value), test.p_value, "number"),
+        Verdict.of(test).cell,
+    ]
+
+
+def _variable(method: str, name: str, column: str, one: Compared, gallery: Gallery) -> Html:
+    figure = plot.variable(one, name=method, label=gallery.label)
+    title = f"{_printed(one)} in {name} with {method}"
+    if one.variable.dropped:
+        title += f", without {' & '.join(one.variable.dropped)}"
+    return gallery.show(f"variable-{name}-{column}-{method}", figure, title, captions.VARIABLE)
+
+
+def _correlations(results: Results, method: str, name: str, one: Correlations, gallery: Gallery) -> Html:
+    known = results.checks.variables[method][name]
+    names = {column: _symbol(str(found.closure.channel.axes[0].label or column)) for column, found in known.items()}
+    figure = plot.correlations(one, names=names, label=gallery.label)
+    title = f"Correlations of the variables in {name} with {method}"
+    return gallery.show(f"correlations-{name}-{method}", figure, title, captions.CORRELATIONS)
+
+
+def _printed(one: Compared) -> str:
+    axis = one.closure.channel.axes[0]
+    return _symbol(unformatted(str(axis.label or axis.name)))
+
+
+def _symbol(label: str) -> str:
+    """Return an axis label without its unit."""
+    return label.partition(" [")[0]
 
 
 def predictions(results: Results, gallery: Gallery) -> Html:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import plot
-from .markup import Html, element
+from .markup import Html, copies, element
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,8 +40,9 @@ class Gallery:
         source = f"data:image/svg+xml;base64,{base64.b64encode(plot.svg(figure)).decode()}"
         width, height = (round(100 * float(side)) for side in figure.get_size_inches())
         image = element("img", at={"src": source, "alt": f"{title}. {look_for}", "width": width, "height": height})
+        kind = "plot wide" if width > 2 * height else "plot"
         text = element("figcaption", element("strong", f"{title}. "), look_for)
-        return element("figure", image, text, at={"class": "plot", "id": f"figure-{name}"})
+        return element("figure", image, copies(plot.table(figure)), text, at={"class": kind, "id": f"figure-{name}"})
 
     def _given(self, name: str) -> str:
         """Return the name of a file that was not given before."""

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..estimate import Estimate
 from ..inference import FitResult
 from ..results import Results
-from ..validation import Closure
+from ..validation import Checks, Closure
 
 __all__ = ["gathered"]
 
@@ -37,6 +37,7 @@ def _loose(parts: Sequence[Any], title: str) -> Results:
     estimates: dict[str, Estimate] = {}
     closures: dict[str, dict[str, Closure]] = {}
     fits: dict[str, FitResult] = {}
+    checks = Checks()
     several = sum(isinstance(part, Estimate) for part in parts) > 1
     current = next((name for part in parts for name in _names(part)), "background 1" if several else "background")
     for part in parts:
@@ -50,12 +51,15 @@ def _loose(parts: Sequence[Any], title: str) -> Results:
             closures.setdefault(current, {})[part.channel.name] = part
         elif isinstance(part, FitResult):
             fits[current] = part
+        elif isinstance(part, Checks):
+            checks = part
         else:
             raise ConfigError(
                 f"a report has no place for a {type(part).__qualname__}; give a Results, or Estimate (also by name in "
-                "a mapping), Closure and FitResult parts"
+                "a mapping), Closure, FitResult and Checks parts"
             )
-    return Results(name=title or "report", seed=_seed(estimates), estimates=estimates, closures=closures, fits=fits)
+    name, seed = title or "report", _seed(estimates)
+    return Results(name=name, seed=seed, estimates=estimates, closures=closures, fits=fits, checks=checks)
 
 
 def _names(part: Any) -> list[str]:

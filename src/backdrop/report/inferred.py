@@ -92,9 +92,10 @@ def _parameters(results: Results) -> list[Html]:
     for method, one in results.fits.items():
         rows = [
             [code(name), number(p.value, 4), number(p.error, 3), number(p.pull, 3), number(one.impacts.get(name), 3)]
-            for name, p in one.parameters.items()
+            for name, p in sorted(one.parameters.items(), key=lambda pair: -abs(one.impacts.get(pair[0], 0.0)))
         ]
         head = ["Parameter", *(Cell(text, None, "number") for text in ("Value", "Error", "Pull", "Impact"))]
-        title = f"All {len(rows)} parameters of the fit with {method}"
+        order = ", the largest impact first" if one.impacts else ""
+        title = f"All {len(rows)} parameters of the fit with {method}{order}"
         found.append(element("details", element("summary", title), table(title, head, rows)))
     return [join(found)]

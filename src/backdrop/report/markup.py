@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Cell", "Html", "breakable", "code", "element", "join", "prose", "section", "table", "unformatted"]
+__all__ = ["Cell", "Html", "breakable", "code", "copies", "element", "join", "prose", "section", "table", "unformatted"]
 
 
 class Html(str):
@@ -75,14 +76,23 @@ def section(identity: str, title: str, *content: object) -> Html:
 
 
 def table(caption: str, head: Sequence[object], rows: Sequence[Sequence[object]]) -> Html:
-    """Return a table with a button that copies it as CSV; the first cell of a row is its heading."""
+    """Return a table with buttons that copy it; the first cell of a row is its heading."""
     top = element("tr", *(_cell("th", cell, at={"scope": "col"}) for cell in head))
     body = join(element("tr", *(_row_cell(i, cell) for i, cell in enumerate(row))) for row in rows)
     title = element("span", caption, at={"class": "title"})
-    button = element("button", "Copy as CSV", at={"type": "button", "class": "copy", "hidden": True})
     grid = element("table", element("thead", top), element("tbody", body))
     scroll = element("div", grid, at={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": caption})
-    return element("figure", element("figcaption", title, button), scroll, at={"class": "table"})
+    return element("figure", element("figcaption", title, copies()), scroll, at={"class": "table"})
+
+
+def copies(rows: Sequence[Sequence[object]] = ()) -> Html:
+    """Return the buttons that copy what stands beside them: the table, or rows that are not shown."""
+    buttons = [
+        element("button", f"Copy as {kind}", at={"type": "button", "class": "copy", "data-kind": kind, "hidden": True})
+        for kind in ("CSV", "LaTeX")
+    ]
+    held = json.dumps(rows, ensure_ascii=False, separators=(",", ":")) if rows else None
+    return element("span", *buttons, at={"class": "copies", "data-rows": held})
 
 
 def prose(text: str) -> Html:

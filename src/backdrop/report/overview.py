@@ -7,7 +7,7 @@ import numpy as np
 from ..results import Results
 from .gallery import file_name
 from .markup import Cell, Html, breakable, element, join, section, table
-from .words import QUESTIONABLE, REJECTED, Verdict, fixed, measured, number, probability, rounded
+from .words import QUESTIONABLE, REJECTED, Verdict, fixed, measured, number, probability, rounded, several
 
 __all__ = ["observed_yield", "summary"]
 
@@ -36,7 +36,7 @@ def _headline(results: Results, warnings: tuple[str, ...]) -> Html:
         lines.append(join([mark, f" {', '.join(sealed)}: no observed yield was read, none is shown."]))
     lines += [_fit_line(results, method) for method in results.fits]
     if warnings:
-        link = element("a", f"{len(warnings)} warning{'s' * (len(warnings) > 1)}", at={"href": "#health"})
+        link = element("a", several(len(warnings), "warning"), at={"href": "#health"})
         lines.append(join([link, " to be read before these numbers are used."]))
     return element("div", *(element("p", line) for line in lines), at={"class": f"verdict {_worst(verdicts)}"})
 
@@ -51,7 +51,7 @@ def _closure_line(verdicts: list[Verdict]) -> Html:
         return join([element("strong", "No closure test"), " was made: nothing here says that the method works."])
     counts = [(word, [one for one in verdicts if one.level == level]) for level, word in _LEVELS]
     named = ", ".join(f"{len(found)} {word}" for word, found in counts if found)
-    tests = f"{len(verdicts)} closure test{'s' * (len(verdicts) > 1)}"
+    tests = several(len(verdicts), "closure test")
     return element("strong", f"{tests}: {named}.")
 
 
@@ -79,7 +79,8 @@ def _cards(results: Results) -> Html:
     for method, name, one in found:
         verdict = Verdict.of(one)
         numbers = f"χ²/ndf = {one.chi2:.1f}/{one.ndf}"
-        few = f"{one.few_bins} bins expect fewer than 5 events: p is approximate" if one.few_bins else ""
+        verb = f"expect{'s' * (one.few_bins == 1)}"
+        few = f"{several(one.few_bins, 'bin')} {verb} fewer than 5 events: p is approximate" if one.few_bins else ""
         at = {"class": f"card {verdict.level}", "href": f"#figure-{file_name(f'closure-{name}-{method}')}"}
         lines = [
             element("span", line, at={"class": "line"})
@@ -114,7 +115,7 @@ def _yield_row(results: Results, method: str, channel: str) -> list[object]:
     if seen is None:
         return [channel, method, *parts, number(None), number(None)]
     ratio = seen / one.value if one.value > 0 else None
-    return [channel, method, *parts, _seen(seen, one.total), number(ratio, 3)]
+    return [channel, method, *parts, _seen(seen, one.total), fixed(ratio, 3)]
 
 
 def _seen(value: float, error: float) -> Cell:
@@ -140,7 +141,7 @@ def _closures(results: Results) -> Html:
     text = (
         f"A test is rejected if p < {REJECTED} and questionable if p < {QUESTIONABLE}. p is the probability of a "
         "larger χ², computed with the full covariance of the prediction and the variance of the observed yields. Of "
-        f"{len(found)} test{'s' * (len(found) > 1)}, {chance} would fall below {QUESTIONABLE} by chance alone. σ is "
+        f"{several(len(found), 'test')}, {chance} would fall below {QUESTIONABLE} by chance alone. σ is "
         "the uncertainty of observed minus predicted."
     )
     return join([table("Closure tests", head, rows), element("p", text, at={"class": "note"})])

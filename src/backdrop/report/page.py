@@ -9,8 +9,8 @@ from pathlib import Path
 from ..plot import Label
 from ..results import Results
 from ..version import __version__
-from .account import methods, regions
-from .evidence import closures, comparison, predictions
+from .account import flows, methods, regions
+from .evidence import closures, comparison, predictions, variables
 from .gallery import Gallery
 from .inferred import fits
 from .markup import Html, element, escape, join
@@ -29,8 +29,10 @@ def page(results: Results, title: str, label: Label | str | None, figures: Path 
     sections = [
         summary(results, warnings),
         methods(results),
-        regions(results),
+        regions(results, gallery),
+        flows(results),
         closures(results, gallery),
+        variables(results, gallery),
         predictions(results, gallery),
         comparison(results, gallery),
         systematics(results, gallery),

@@ -10,10 +10,11 @@ import numpy as np
 
 from ..estimate import Estimate
 from ..results import Results
+from ..validation import WeightHealth
 from ..version import __version__
 from .account import sealed_list
 from .markup import Cell, Html, code, element, section, table
-from .words import Verdict, number
+from .words import Verdict, number, rounded
 
 __all__ = ["blinding", "health", "provenance", "warnings_of"]
 
@@ -54,7 +55,39 @@ def health(results: Results, warnings: tuple[str, ...]) -> Html:
     worth = (
         [table("What the estimates are worth", head, rows), element("p", text, at={"class": "note"})] if rows else []
     )
-    return section("health", "Health and warnings", listed if warnings else quiet, *worth)
+    return section("health", "Health and warnings", listed if warnings else quiet, *worth, *_weights(results))
+
+
+def _weights(results: Results) -> list[Html]:
+    """Return the health of the weights that methods are trained on, and of those that they give."""
+    rows = [
+        [method, where if where == "training" else f"prediction in {where}", *_weight_row(one)]
+        for method, found in results.checks.weights.items()
+        for where, one in found.items()
+    ]
+    if not rows:
+        return []
+    head = ["Method", "Rows of", *(Cell(text, None, "number") for text in _WEIGHTS)]
+    text = (
+        "The effective number is (Σw)²/Σw²; the negative part is that of Σ|w|; the largest share is that of the event "
+        "with the largest Σ|w|. A share above 5 %, or an effective number below 10, is a warning. Numbers have three "
+        "digits, so that they count nothing that a seal leaves open."
+    )
+    return [table("Health of the weights", head, rows), element("p", text, at={"class": "note"})]
+
+
+_WEIGHTS = ("Rows", "Sum of weights", "Effective", "Negative rows", "Negative part", "Largest share", "Its weight")
+
+
+def _weight_row(one: WeightHealth) -> list[object]:
+    heaviest = one.largest[0]
+    counts = (one.rows, one.total, one.effective, one.negative_rows)
+    shares = [Cell(f"{100 * part:.3g} %", part, "number") for part in (one.negative_fraction, heaviest.share)]
+    return [
+        *(rounded(float(count), 0.0 if count % 1 else 10.0) for count in counts),
+        *shares,
+        number(heaviest.weight, 3),
+    ]
 
 
 _HEALTH = ("Bins", "Empty", "Negative", "Effective events", "Largest error of a bin")

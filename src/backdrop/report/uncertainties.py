@@ -32,7 +32,7 @@ def _method_systematics(method: str, estimate: Estimate, gallery: Gallery) -> Ht
         "another: see the figures."
     )
     parts = [_shift_table(method, estimate), element("p", text, at={"class": "note"})]
-    if estimate.variations:
+    if estimate.variations.keys() - estimate.counted:
         shown = [
             _show(gallery, "shifts", plot.shifts(estimate, name, label=gallery.label), (name, method))
             for name in (channel.name for channel in estimate.channels)
@@ -78,16 +78,28 @@ def _details(method: str, estimate: Estimate, name: str, gallery: Gallery) -> Ht
 def _shift_table(method: str, estimate: Estimate) -> Html:
     names = [channel.name for channel in estimate.channels]
     parts = {name: estimate.only(name) for name in names}
-    rows: list[list[object]] = [["Statistical: weights of the source rows"]]
-    rows[0] += [_both(float(np.sqrt(part.sumw2.sum())), part) for part in parts.values()]
+    rows: list[list[object]] = []
+    if estimate.sumw2.any() or not estimate.counted:
+        weights = [_both(float(np.sqrt(part.sumw2.sum())), part) for part in parts.values()]
+        rows.append(["Statistical: weights of the source rows", *weights])
     for block, replicas in estimate.replicas.items():
         spread = [float(part.replicas[block].sum(axis=1).std(ddof=1)) for part in parts.values()]
         cells = [_both(one, part) for one, part in zip(spread, parts.values(), strict=True)]
         rows.append([f"Statistical: {len(replicas)} replicas '{block}'", *cells])
-    rows += [[f"Systematic: {name}", *(_pair(part, name) for part in parts.values())] for name in estimate.variations]
+    if estimate.counted:
+        counted = [_both(_counted(part), part) for part in parts.values()]
+        rows.append([f"Statistical: counts ({len(estimate.counted)} directions of the fit)", *counted])
+    systematic = [name for name in estimate.variations if name not in estimate.counted]
+    rows += [[f"Systematic: {name}", *(_pair(part, name) for part in parts.values())] for name in systematic]
     rows.append(["Total", *(_both(estimate.total(name).total, parts[name]) for name in names)])
     head = ["Source", *(Cell(name, None, "number") for name in names)]
     return table(f"Uncertainties of the yields with {method}", head, rows)
+
+
+def _counted(part: Estimate) -> float:
+    """Return the error of the yield from the counts of a fit."""
+    pairs = [pair for name, pair in part.variations.items() if name in part.counted]
+    return float(np.sqrt(sum((float((up - down).sum()) / 2) ** 2 for up, down in pairs)))
 
 
 def _both(shift: float, part: Estimate) -> Cell:

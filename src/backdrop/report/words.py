@@ -11,7 +11,19 @@ from .markup import Cell, Html, element
 if TYPE_CHECKING:
     from ..validation import Closure
 
-__all__ = ["QUESTIONABLE", "REJECTED", "Verdict", "fixed", "measured", "number", "percent", "rounded"]
+__all__ = [
+    "QUESTIONABLE",
+    "REJECTED",
+    "Verdict",
+    "compared",
+    "fixed",
+    "measured",
+    "number",
+    "percent",
+    "probability",
+    "rounded",
+    "several",
+]
 
 REJECTED, QUESTIONABLE = 0.01, 0.05
 """Closures with a smaller p-value are rejected, or questionable."""
@@ -43,7 +55,7 @@ class Verdict:
         if self.level == "untested":
             return "the p-value is not defined"
         if self.level == "rejected":
-            return f"p = {probability(self.p_value)} < {REJECTED}"
+            return f"{compared(self.p_value)} < {REJECTED}" if self.p_value > 0 else compared(self.p_value)
         if self.level == "questionable":
             return f"{REJECTED} ≤ p = {probability(self.p_value)} < {QUESTIONABLE}"
         return f"p = {probability(self.p_value)} ≥ {QUESTIONABLE}"
@@ -72,7 +84,8 @@ def fixed(value: float | None, places: int) -> Cell:
     """Return a number as a cell with so many decimal places; undefined ones as a dash."""
     if value is None or not math.isfinite(value):
         return number(None)
-    return Cell(f"{value:.{places}f}".replace("-", "−"), float(value), "number")
+    text = f"{value:.{places}f}"
+    return Cell(text.replace("-", "" if float(text) == 0.0 else "−"), float(value), "number")
 
 
 def rounded(value: float, error: float) -> Cell:
@@ -106,7 +119,31 @@ def probability(p: float) -> str:
     """Return a p-value as text."""
     if not math.isfinite(p):
         return "–"
-    return f"{p:.3f}" if p >= 0.001 else (f"{p:.1e}" if p > 0 else "0")
+    if p == 0.0:
+        return "< 1e−300"
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}".replace("-", "−")
+
+
+def compared(p: float) -> str:
+    """Return "p = …", or "p < …" where it is too small for a number.
+
+    Examples
+    --------
+    >>> compared(0.25), compared(2e-9), compared(0.0)
+    ('p = 0.250', 'p = 2.0e−09', 'p < 1e−300')
+    """
+    return f"p {probability(p)}" if p == 0.0 else f"p = {probability(p)}"
+
+
+def several(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    Examples
+    --------
+    >>> several(1, "bin"), several(3, "bin")
+    ('1 bin', '3 bins')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _places(error: float) -> int:

@@ -32,6 +32,7 @@ def results(
         closures=outcome.closures,
         observed=outcome.observed,
         fits=outcome.fits,
+        checks=outcome.checks,
         cards={name: card(type(task.method)) for name, task in analysis.tasks.items()},
         settings={name: _settings(analysis, name, task) for name, task in analysis.tasks.items()},
         regions={name: region.cut for name, region in analysis.regions.items()},

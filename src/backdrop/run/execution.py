@@ -15,11 +15,12 @@ from ..config.combination import Combination
 from ..estimate import Estimate, Setup, Terms, estimate, observe, template, terms
 from ..events import Events, Source
 from ..inference import fit, workspace
-from ..method import OffersTerms, target
+from ..method import OffersBins, OffersTerms, target
 from ..methods import METHODS
 from ..region import Region
 from ..tasks import Map
-from ..validation import closure
+from ..validation import Checks, Variable, closure
+from . import review
 from .checks import Rows, after, before
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Outcome:
     observed: Mapping[str, Mapping[str, NDArray[Any] | None]] = field(default_factory=dict)
     workspaces: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
+    checks: Checks = field(default_factory=Checks)
     warnings: tuple[str, ...] = ()
 
 
@@ -75,16 +77,22 @@ def execute(
     inputs = _Inputs(samples)
     rows = {name: Rows(analysis, name, task, inputs.of(task.events)) for name, task in analysis.tasks.items()}
     warnings = [text for one in rows.values() for text in before(one)]
-    estimates = {name: _estimate(analysis, name, inputs, titled(map, f"{name}: fits")) for name in analysis.tasks}
+    asked = {name: review.variables(analysis, name, inputs.of(task.events)) for name, task in analysis.tasks.items()}
+    pairs = {
+        name: _estimates(analysis, name, asked[name], inputs, titled(map, f"{name}: fits")) for name in analysis.tasks
+    }
+    estimates = {name: pair[0] for name, pair in pairs.items()}
     closures = _closures(analysis, estimates, inputs)
     estimates = {name: _with_closures(analysis, name, one, closures[name]) for name, one in estimates.items()}
     observed = {name: _observed(task, inputs) for name, task in analysis.tasks.items()}
+    found, more = _checks(analysis, asked, {name: pair[1] for name, pair in pairs.items()}, samples, inputs)
     warnings += [text for name, one in rows.items() for text in after(one, estimates[name])]
+    texts = tuple(dict.fromkeys([*warnings, *more]))
     if analysis.fit is None:
-        return Outcome(estimates, closures, observed, warnings=tuple(dict.fromkeys(warnings)))
+        return Outcome(estimates, closures, observed, checks=found, warnings=texts)
     spaces = {name: _workspace(analysis, analysis.fit, name, estimates[name], inputs) for name in analysis.fit.methods}
     fits = {name: fit(one) for name, one in spaces.items()}
-    return Outcome(estimates, closures, observed, spaces, fits, tuple(dict.fromkeys(warnings)))
+    return Outcome(estimates, closures, observed, spaces, fits, found, texts)
 
 
 class _Inputs:
@@ -117,16 +125,54 @@ def _setups(analysis: Analysis, name: str, inputs: _Inputs) -> dict[str, Setup |
     return found
 
 
-def _estimate(analysis: Analysis, name: str, inputs: _Inputs, map: Map) -> Estimate:
+def _estimates(
+    analysis: Analysis, name: str, variables: Sequence[Variable], inputs: _Inputs, map: Map
+) -> tuple[Estimate, Estimate | None]:
+    """Return the estimate in a method's channels, and the one in its further variables (None if there are none)."""
+    own, others = analysis.tasks[name].channels, tuple(one.channel for one in variables)
+    if not others:
+        return _estimate(analysis, name, own, inputs, map), None
+    if issubclass(METHODS[analysis.configuration.methods[name].type].model, OffersBins):
+        # its uncertainties are directions in the bins of all channels together, which a variable must not change
+        return _estimate(analysis, name, own, inputs, map), _estimate(analysis, name, others, inputs, map)
+    found = _estimate(analysis, name, own + others, inputs, map)
+    return found.only(*(one.name for one in own)), found.only(*(one.name for one in others))
+
+
+def _estimate(analysis: Analysis, name: str, channels: Sequence[Channel], inputs: _Inputs, map: Map) -> Estimate:
     given = analysis.configuration
     return estimate(
         _setup(analysis.tasks[name], inputs),
-        analysis.tasks[name].channels,
+        channels,
         replicas=given.replicas,
         variations=_setups(analysis, name, inputs),
         seed=given.seed,
         map=map,
     )
+
+
+def _checks(
+    analysis: Analysis,
+    asked: Mapping[str, Sequence[Variable]],
+    found: Mapping[str, Estimate | None],
+    samples: Mapping[str, Source],
+    inputs: _Inputs,
+) -> tuple[Checks, tuple[str, ...]]:
+    """Return what a reviewer asks for beside the closures, and what is unhealthy about it."""
+    compared, correlated, weights, warnings = {}, {}, {}, []
+    for name, task in analysis.tasks.items():
+        if (one := found[name]) is not None:
+            compared[name] = review.compared(task, asked[name], one, inputs.of)
+        seed = analysis.configuration.seed
+        correlated[name], worth, problems = review.correlations(task, asked[name], task.channels, inputs.of, seed)
+        weights[name] = {"training": review.health(task, inputs.of)} | worth
+        warnings += [f"{name}, {text}" for text in problems]
+        for where, health in worth.items():
+            warnings += [
+                f"{name}, prediction in {where}: {text.removeprefix('all rows: ')}" for text in health.warnings
+            ]
+    regions, flows = review.region_map(analysis, samples), review.flows(analysis, samples)
+    return Checks(regions, flows, compared, correlated, weights), tuple(warnings)
 
 
 def _closures(analysis: Analysis, estimates: Mapping[str, Estimate], inputs: _Inputs) -> dict[str, dict[str, Closure]]:

@@ -76,6 +76,7 @@ def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
         declared = fit_columns(task.method)
         if name in task.events.samples and declared is None and given is None:
             return None
+        found |= {one.axis.name for one in analysis.variables if name in analysis.tasks[one.method].events.samples}
         found |= target(task.method).columns | (declared or frozenset() if name in task.events.samples else frozenset())
     return sorted(found)
 

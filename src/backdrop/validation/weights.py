@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -67,6 +67,28 @@ class WeightHealth:
     largest: tuple[HeavyEvent, ...]
     warnings: tuple[str, ...]
 
+    def rough(self) -> WeightHealth:
+        """Return the numbers with three digits: enough for a verdict, too few to count what a seal leaves open."""
+        return replace(
+            self,
+            rows=int(_three(self.rows)),
+            total=_three(self.total),
+            effective=_three(self.effective),
+            negative_rows=int(_three(self.negative_rows)),
+            negative_fraction=_three(self.negative_fraction),
+            largest=tuple(one._replace(share=_three(one.share)) for one in self.largest),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        return {**asdict(self), "largest": [list(one) for one in self.largest], "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> WeightHealth:
+        """Restore the numbers from :meth:`state`."""
+        largest = tuple(HeavyEvent(*one) for one in state["largest"])
+        return cls(**{**state, "largest": largest, "warnings": tuple(state["warnings"])})
+
 
 def weight_health(events: Events, region: Region | None = None, *, ids: Sequence[str] = ()) -> WeightHealth:
     """Return effective size, heaviest events, negative part and warnings of the rows, or of those in `region`.
@@ -100,7 +122,7 @@ def weight_health(events: Events, region: Region | None = None, *, ids: Sequence
         total=total,
         effective=effective,
         negative_rows=int(negative.sum()),
-        negative_fraction=float(-rows.weight[negative].sum()) / absolute,
+        negative_fraction=float(np.abs(rows.weight[negative]).sum()) / absolute,
         largest=largest,
         warnings=_warnings(where, total, effective, largest),
     )
@@ -130,6 +152,10 @@ def _warnings(where: str, total: float, effective: float, largest: Sequence[Heav
     if total <= 0.0:
         found.append(f"{where}: the weights sum to {total:.4g}, which is not positive")
     return tuple(found)
+
+
+def _three(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 @dataclass(frozen=True)
