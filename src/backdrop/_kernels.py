@@ -1,4 +1,4 @@
-"""Compiled loops of the core: hashes of event keys.
+"""Compiled loops of the core: hashes of event keys, and bins of maps.
 
 They are compiled (or read from the cache) when this module is loaded, so that a process that forks workers does it once
 for all of them. Arrays must be contiguous and writable.
@@ -62,3 +62,36 @@ def poisson_counts(key: NDArray[np.uint64], seeds: NDArray[np.uint64]) -> NDArra
                 k += 1
             out[j, i] = k
     return out
+
+
+@numba.njit("int64(float64[::1], float64[::1], uint16[::1], float64[::1], int64[::1])", cache=True)
+def add_bins(
+    values: NDArray[np.float64],
+    edges: NDArray[np.float64],
+    table: NDArray[np.uint16],
+    limits: NDArray[np.float64],
+    out: NDArray[np.int64],
+) -> int:
+    """Turn a flat bin into ``out * bins + bin`` with the bin of one more axis; return how many values are outside.
+
+    `table` holds a bin near evenly spaced places between two edges. The limits are these two, how many places there are
+    in a unit, and the lowest and highest value that is not outside; the nearest bin is that of a value outside.
+    """
+    bins, outside = edges.size - 1, 0
+    first, last, density, low, high = limits[0], limits[1], limits[2], limits[3], limits[4]
+    for i in range(values.size):
+        outside += not low <= values[i] < high
+    for i in range(values.size):
+        x = values[i]
+        b = np.int64(0)
+        if first <= x < last:
+            # unsigned, since a negative index would be counted from the end
+            b = np.int64(table[np.uint64(np.int64((x - first) * density))])
+            while x >= edges[np.uint64(b + 1)]:
+                b += 1
+            while x < edges[np.uint64(b)]:
+                b -= 1
+        elif not x < first:
+            b = np.int64(bins - 1)
+        out[i] = out[i] * bins + b
+    return outside
