@@ -160,11 +160,11 @@ class Region:
         return Region(f" {symbol} ".join(names), f" {symbol} ".join(cuts))
 
 
-def evaluate(expression: str, columns: Mapping[str, Any]) -> NDArray[Any] | awkward.Array:
+def evaluate(expression: str, columns: Mapping[str, Any], *, masked: bool = False) -> NDArray[Any] | awkward.Array:
     """Give the value of an expression of the cut language in every event, for a derived column.
 
-    Arithmetic runs in 64 bits; what is undefined is NaN. A condition gives where it certainly holds.
-    Lists give an awkward array of the same shape.
+    Arithmetic runs in 64 bits; what is undefined is NaN. A condition gives where it certainly holds; with `masked`, it
+    is a NumPy masked array if it is undefined in some events. Lists give an awkward array of the same shape.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def evaluate(expression: str, columns: Mapping[str, Any]) -> NDArray[Any] | awkw
     >>> evaluate("sqrt(x**2 + y**2)", {"x": np.array([3.0, 5.0]), "y": np.array([4.0, 12.0])})
     array([ 5., 13.])
     """
-    return value(read_expression(expression), columns, f"expression '{expression:.80}'")
+    return value(read_expression(expression), columns, f"expression '{expression:.80}'", masked=masked)
 
 
 def expression_columns(expression: str) -> frozenset[str]:

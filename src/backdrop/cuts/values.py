@@ -47,8 +47,10 @@ def certain(program: Program, columns: Columns, value: bool, owner: str) -> Mask
     return result.data if result.data.ndim else np.full(evaluation.rows, result.data)
 
 
-def value(program: Program, columns: Columns, owner: str) -> Array | awkward.Array:
+def value(program: Program, columns: Columns, owner: str, *, masked: bool = False) -> Array | awkward.Array:
     """Give the value of an expression in every event; of a condition, where it certainly holds.
+
+    With `masked`, a condition is a masked array if it is undefined in some events.
 
     Raises
     ------
@@ -57,7 +59,12 @@ def value(program: Program, columns: Columns, owner: str) -> Array | awkward.Arr
     """
     evaluation = _Evaluation.of(program, columns, owner)
     tree = program.tree
-    result = evaluation.certain(tree, True) if evaluation.is_condition(tree) else evaluation.number(tree)
+    condition = evaluation.is_condition(tree)
+    result = evaluation.certain(tree, True) if condition else evaluation.number(tree)
+    if condition and masked and result.counts is None:
+        known = result.data | evaluation.certain(tree, False).data
+        if not known.all():
+            return np.ma.MaskedArray(result.data, mask=~known)
     if result.counts is not None:
         import awkward as ak
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,10 @@ class Derived:
         """The columns the expression reads."""
         return expression_columns(self.expression)
 
-    def compute(self, columns: Mapping[str, Column]) -> Column:
+    def compute(self, columns: Mapping[str, Column], *, masked: bool = False) -> Column:
         """Return the values, shape (n,), or lists where the expression works entry by entry.
+
+        A condition gives where it certainly holds, or with `masked` a masked array, where it is undefined.
 
         Raises
         ------
@@ -61,7 +64,7 @@ class Derived:
             If it reads a column that is not there.
         """
         try:
-            return evaluate(self.expression, columns)
+            return evaluate(self.expression, columns, masked=masked)
         except CutError as error:
             raise CutError(f"derived column '{self.name}': {error}") from None
 
@@ -110,7 +113,8 @@ class Door:
                 needed |= one.columns
         for one in self.derived:
             if one.name in needed:
-                table[one.name] = one.compute(table)
+                # a seal must know where a condition is undefined: such a row is sealed
+                table[one.name] = one.compute(table, masked=True)
         return table
 
     def _filled(self, name: str, column: Column) -> Column:
@@ -142,10 +146,22 @@ class Door:
         inside = None if out is None or not out.any() else ~out
         n = len(next(iter(columns.values()))) if inside is None else int(inside.sum())
         names = dict.fromkeys([*wanted, *self.keys, *((self.weight,) if self.weight else ()), *place.kept])
-        kept = {name: settle(table[name] if inside is None else table[name][inside]) for name in names}
+        kept = {name: self._kept(name, table[name], inside) for name in names}
         sample = place.codes[kept[SAMPLE]] if SAMPLE in place.kept else np.zeros(n, np.int16)
         weight = self._weight(kept, n, place)
         return Rows({name: kept[name] for name in wanted}, weight, sample, self._key(kept, n, place))
+
+    def _kept(self, name: str, column: Column, inside: NDArray[np.bool_] | None) -> Column:
+        """Return the open rows of a column; a condition that is undefined in some of them is false there."""
+        rows = column if inside is None else column[inside]
+        if isinstance(rows, np.ma.MaskedArray) and rows.mask.any():
+            warnings.warn(
+                f"derived column '{name}' of sample '{self.sample}' is undefined (NaN) in some rows and counts as "
+                "false there, also under ~; cut on the columns it is made of, or clean them",
+                UserWarning,
+                stacklevel=2,
+            )
+        return settle(rows)
 
     def _own(self) -> list[str]:
         return [*self.keys, *((self.weight,) if self.weight else ()), *(self.seal.region.columns if self.seal else ())]

@@ -107,6 +107,8 @@ def settle(column: Column) -> Column:
     A missing float is NaN; missing integers stay missing, since no integer can stand for them. Nothing of rows that
     were masked away stays in the buffers.
     """
+    if isinstance(column, np.ma.MaskedArray):
+        column = column.filled(False)
     if not is_awkward(column):
         return column if column.ndim == 1 else _lists(column)
     import awkward as ak

@@ -11,6 +11,7 @@ from .. import blinding
 from .. import export as formats
 from ..errors import ArtifactError, ConfigError, ExportError, nearest
 from ..export import Files
+from ..io.files import digest
 from ..results import Results
 from .state import state_of
 
@@ -61,7 +62,7 @@ def export(
     BlindedError
         If the unblinding log was edited since.
     ConfigError
-        If a file is there already and `overwrite` is not given.
+        If a file is there already and `overwrite` is not given, or it is an input of the run.
     ExportError
         If the format cannot hold what was found; the method is named.
     """
@@ -77,7 +78,18 @@ def export(
             files |= _estimate(found, name, kind, as_is) if kind in ESTIMATES else _workspace(folder, found, name, kind)
         except ExportError as error:
             raise ExportError(f"method '{name}': {error}") from error
+    for file in files:
+        _refuse_input(Path(out) / file, found)
     return formats.write(files, out, overwrite=overwrite)
+
+
+def _refuse_input(path: Path, found: Results) -> None:
+    """Refuse to replace a file with the content of an input of the run, wherever that has been moved."""
+    inputs = [one for files in found.provenance.get("inputs", {}).values() for one in files]
+    size = path.stat().st_size if path.is_file() else None
+    hashes = [one["sha256"] for one in inputs if "sha256" in one and one.get("bytes") == size]
+    if hashes and digest(str(path)) in hashes:
+        raise ConfigError(f"'{path}' is an input of this run, which is never overwritten; name another --out")
 
 
 def _chosen(folder: Path | str, found: Results, kind: str, methods: Collection[str]) -> Iterable[str]:
