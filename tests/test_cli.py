@@ -564,6 +564,15 @@ def test_estimates_are_exported(finished, capsys, tmp_path):
     assert sum(float(row.split(",")[5]) for row in rows if row.startswith("SR")) == pytest.approx(written["yield"])
 
 
+def test_no_export_replaces_an_input_of_the_run(finished, home, capsys, tmp_path):
+    (tmp_path / "abcd.csv").write_bytes((home / "data.parquet").read_bytes())
+    before = content(tmp_path)
+    code, _, errors = call(capsys, "export", finished, "--out", tmp_path, "--format", "csv", "--overwrite")
+    assert code == 2
+    assert "abcd.csv' is an input of this run, which is never overwritten" in errors
+    assert content(tmp_path) == before
+
+
 def test_workspaces_are_exported(finished, capsys, tmp_path):
     """In each format of a likelihood, with the expectation in place of what is sealed."""
     import uproot

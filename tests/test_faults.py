@@ -18,6 +18,7 @@ from backdrop.demos import demo
 from backdrop.errors import BackdropError, BlindedError, CutError, DataError, ExportError
 from backdrop.methods.abcd import ABCD
 from backdrop.results import Results
+from backdrop.tasks import write_atomic
 
 _COLUMNS = {"m": np.array([1.0, 2.0]), "pt": np.array([3.0, 4.0])}
 _SR = bd.Channel("SR", bd.Region("sr", "x > 0"), (hist.axis.Regular(1, 0, 1, name="m"),))
@@ -156,6 +157,39 @@ def test_sealed_rows_are_refused_whatever_asks() -> None:
         assert "7" not in str(caught.value)
     assert "10 rows" in repr(sealed)
     assert "17" not in repr(sealed)
+
+
+def test_the_remedy_of_a_refusal_works(caplog: pytest.LogCaptureFixture) -> None:
+    """Fault 25: the words of the message select what is open, and the refusal is logged."""
+    target, either = bd.Region("SR", "(x > 0) & (tag == 1)"), bd.Region("a", "x > 0") | bd.Region("b", "x < 0")
+    events = _table(7, 3, 4, 3, seal=target)
+    with caplog.at_level("INFO"), pytest.raises(BlindedError, match=r"select '\(a \| b\) & ~SR'"):
+        events.select(either)
+    assert "refused: region 'a | b' of the sealed sample 'data'" in caplog.text
+    assert len(events.select(either & ~target)) == 10
+
+
+def test_inputs_and_foreign_files_are_not_written_over(tmp_path: Path) -> None:
+    """Fault 24."""
+    page, data = tmp_path / "report.html", tmp_path / "data.csv"
+    bd.report(page)
+    before = page.read_bytes()
+    assert bd.report(page).read_bytes() == before
+    page.write_text("mine")
+    with pytest.raises(BackdropError, match="holds something else than a report") as caught:
+        bd.report(page)
+    assert (caught.value.exit_code, page.read_text()) == (2, "mine")
+    data.write_text("m\n1\n")
+    bd.read(data)
+    with pytest.raises(DataError, match="was read as an input, which is never overwritten"):
+        write_atomic(data, b"lost")
+    assert data.read_text() == "m\n1\n"
+
+
+def test_weights_stay_finite() -> None:
+    """Fault 30."""
+    with pytest.raises(DataError, match=r"sample 'data' has 4 weights that are NaN or infinite, first rows: 0, 1, 2"):
+        _table(1, 1, 1, 1).with_weight(np.full(4, np.nan))
 
 
 def test_errors_of_one_kind_have_one_code() -> None:

@@ -133,3 +133,13 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
     with held(tmp_path / "out", STATE) as place:
         assert place.staging.is_dir()
     assert (tmp_path / "out" / ".tasks" / "lock").read_text() == ""
+
+
+def test_a_run_that_found_nothing_to_read_keeps_no_folder_from_the_next(tmp_path):
+    with pytest.raises(RuntimeError), folder(tmp_path / "out", STATE):
+        raise RuntimeError
+    with folder(tmp_path / "out", changed(seed=2)) as place:
+        place.tasks.mkdir()
+        (place.tasks / "one.npz").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="seed"), folder(tmp_path / "out", STATE):
+        pass
