@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backdrop import Region
-from backdrop.errors import DataError
+from backdrop.errors import ConfigError, DataError
 from backdrop.events import Events, Objects
 
 _LEPTONS = Objects("lep", tight="iso < 0.15")
@@ -66,3 +66,54 @@ def test_muons_of_a_real_file(shared_data: Path) -> None:
     again, wanted = flat.group(Objects("Muon")), pairs.sorted()
     assert ak.array_equal(again["Muon_pt"], wanted["Muon_pt"])
     assert np.array_equal(again["nMuon"], wanted["nMuon"])
+
+
+_ELECTRONS = Objects("ele", tight="(iso / pt < 0.1) & (pt > 10)", slots=("{}1", "{}2"))
+
+
+def _numbered(n: int) -> Events:
+    rng = np.random.default_rng(n)
+    columns = {f"{name}{i}": rng.uniform(0, 20, n) for name in ("pt", "iso") for i in (1, 2)}
+    return Events.of({**columns, "m": rng.uniform(60, 120, n), "pt10": np.arange(n), "charge1": np.arange(n)})
+
+
+def test_numbered_columns_are_objects_as_well() -> None:
+    events = _numbered(50)
+    flat = events.flatten(_ELECTRONS)
+    assert len(flat) == 100
+    assert np.array_equal(flat["ele_pt"], np.stack([events["pt1"], events["pt2"]], axis=1).ravel())
+    assert np.array_equal(flat["ele_index"], np.tile([0, 1], 50))
+    assert np.array_equal(flat["ele_tight"], (flat["ele_iso"] / flat["ele_pt"] < 0.1) & (flat["ele_pt"] > 10))
+    # what only one of the slots has is of the event
+    assert {"m", "pt10", "charge1"} <= set(flat.columns)
+    again = flat._take(np.random.default_rng(1).permutation(100)).group(_ELECTRONS)
+    wanted = events.sorted()
+    assert set(again.columns) == set(events.columns)
+    assert all(np.array_equal(again[name], wanted[name]) for name in events.columns)
+    with pytest.raises(DataError, match="1 of 50 events have not the 2 objects 'ele' of their slots"):
+        flat._take(np.arange(99)).group(_ELECTRONS)
+
+
+def test_slots_must_name_columns() -> None:
+    with pytest.raises(DataError, match=r"no columns \{\}_a, \{\}_b of objects 'ele'; the columns are: pt1"):
+        _numbered(3).flatten(Objects("ele", slots=("{}_a", "{}_b")))
+    with pytest.raises(ConfigError, match=r"holds \{\} once"):
+        Objects("ele", slots=("{}1", "pt2"))
+    with pytest.raises(ConfigError, match="do not say which are tight"):
+        Objects("lep").all_tight()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, None), (1, None), (2, None), (3, None), (0, 0), (0, 1), (1, 1), (2, 3)])
+def test_regions_of_so_many_tight_objects(low: int, high: int | None) -> None:
+    for objects in (_ELECTRONS, _LEPTONS):
+        events = (
+            _numbered(60) if objects is _ELECTRONS else _jagged([[(9.0, 0.1)] * i + [(8.0, 0.2)] for i in range(4)])
+        )
+        flat = events.flatten(objects)
+        tight = np.zeros(len(events), int)
+        np.add.at(tight, np.searchsorted(events.key[np.argsort(events.key)], flat.key), flat[f"{objects.name}_tight"])
+        tight = tight[np.argsort(np.argsort(events.key))]
+        wanted = (tight >= low) & (tight <= (9 if high is None else high))
+        assert np.array_equal(objects.tight_region(low, high).mask(events.columns), wanted)
+        number = 2 if objects is _ELECTRONS else np.array([1, 2, 3, 4])
+        assert np.array_equal(objects.all_tight().mask(events.columns), tight == number)

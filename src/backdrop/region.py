@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._notebook import card, facts
 from .cuts.grammar import Program, read_condition, read_expression
-from .cuts.nodes import constants_of
+from .cuts.nodes import Column, Item, constants_of, walk
 from .cuts.overlap import exclusive
 from .cuts.values import certain, value
 from .errors import CutError
@@ -189,6 +189,25 @@ def expression_columns(expression: str) -> frozenset[str]:
         The text is not in the cut language.
     """
     return read_expression(expression).columns
+
+
+def renamed(condition: str, name: Callable[[str], str]) -> str:
+    """Give a condition of the cut language with other names of columns.
+
+    Raises
+    ------
+    CutError
+        The text is not a condition of the cut language.
+
+    Examples
+    --------
+    >>> renamed("(iso / pt < 0.1) | (pt > 50)", "lep_{}".format)
+    '(lep_iso / lep_pt < 0.1) | (lep_pt > 50)'
+    """
+    found = {one.at: one.name for one in walk(read_condition(condition).tree) if isinstance(one, Column | Item)}
+    for at, old in sorted(found.items(), reverse=True):
+        condition = condition[:at] + name(old) + condition[at + len(old) :]
+    return condition
 
 
 @functools.lru_cache(maxsize=4096)
