@@ -9,9 +9,20 @@ from typing import Any
 
 from ..io import load as load_model
 from .abcd import ABCD, ABCDModel
+from .fake_factor import FakeFactor, FakeFactorModel
 from .likelihood_abcd import LikelihoodABCD, LikelihoodABCDModel
 
-__all__ = ["ABCD", "METHODS", "ABCDModel", "LikelihoodABCD", "LikelihoodABCDModel", "Row", "load"]
+__all__ = [
+    "ABCD",
+    "METHODS",
+    "ABCDModel",
+    "FakeFactor",
+    "FakeFactorModel",
+    "LikelihoodABCD",
+    "LikelihoodABCDModel",
+    "Row",
+    "load",
+]
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ METHODS: Mapping[str, Row] = {
     for row in (
         Row("abcd", ABCD, ABCDModel, "ABCD: transfer factor from two (nearly) independent variables"),
         Row("likelihood_abcd", LikelihoodABCD, LikelihoodABCDModel, "ABCD as a likelihood of the counts"),
+        Row("fake_factor", FakeFactor, FakeFactorModel, "Fake factor: fake leptons from anti-tight ones"),
     )
 }
 
