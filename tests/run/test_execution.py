@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from backdrop.config import load
-from backdrop.errors import BlindedError, CutError, DataError
+from backdrop.errors import BlindedError, ConfigError, CutError, DataError
 from backdrop.run.execution import execute
 from backdrop.run.samples import needed_columns, read
 from backdrop.synthetic import GaussianPlane
@@ -189,3 +189,23 @@ def test_heavy_events_are_warned_of(analysis, folder):
     (warning, *_) = outcome(analysis(text)).warnings
     assert warning.startswith("abcd, training: event 0x")
     assert "of Σ|w| (weight 5000)" in warning
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_sample_may_be_a_part_of_its_file(analysis, folder, lazy):
+    cut = CONFIG.replace("weight: w}", 'weight: w, cut: "{high} & {tight}"}')
+    rows = pq.read_table(folder / "reals.parquet").to_pydict()
+    inside = (np.array(rows["x2"]) > 1) & (np.array(rows["x1"]) > 1)
+    found = read(analysis(cut), lazy=lazy).events["reals"].load(["x1", "m"])
+    np.testing.assert_array_equal(np.sort(found["x1"]), np.sort(np.array(rows["x1"])[inside]))
+    # rows of the file that do not belong to the sample change nothing
+    more = {name: np.r_[np.array(values), np.full(500, -5.0)] for name, values in rows.items()}
+    nominal = outcome(analysis(cut)).estimates["abcd"].nominal
+    pq.write_table(pa.table(more), folder / "more.parquet")
+    changed = outcome(analysis(cut.replace("reals.parquet", "more.parquet"))).estimates["abcd"].nominal
+    np.testing.assert_array_equal(changed, nominal)
+    # the sealed rows of a sample have to be outside such a cut, from the cuts alone
+    with pytest.raises(BlindedError, match="region 'tight' may overlap the sealed region"):
+        read(analysis(CONFIG.replace("data.parquet}", "data.parquet, cut: tight}")))
+    with pytest.raises(ConfigError, match="no region 'prompt'"):
+        analysis(CONFIG.replace("weight: w}", "weight: w, cut: prompt}"))

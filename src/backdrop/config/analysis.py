@@ -105,6 +105,8 @@ class Analysis:
         The generator of the samples, None where they are read from files.
     regions
         Name to region.
+    cuts
+        Sample to the region of the rows that belong to it, where not all do.
     seals
         The sealed (sample, region) pairs; one of them at most for a sample.
     tasks
@@ -126,6 +128,7 @@ class Analysis:
     folder: Path
     draw: Draw | None
     regions: Mapping[str, Region]
+    cuts: Mapping[str, Region]
     seals: tuple[SealedSample, ...]
     tasks: Mapping[str, Task]
     variations: Mapping[str, Mapping[str, tuple[Task, ...]]]

@@ -13,6 +13,7 @@ from ..errors import BackdropError, ConfigError, nearest
 from ..events import Seal
 from ..io import Derived
 from ..methods import METHODS
+from ..region import Region
 from ..synthetic import SAMPLES
 from . import model, settings, strict_yaml
 from .analysis import Analysis, Closure, Compared, Draw, Fit, Process, SealedSample, Task
@@ -74,6 +75,7 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
         folder=folder,
         draw=_draw(names),
         regions=names.regions.named,
+        cuts=_cuts(names),
         seals=_seals(names),
         tasks=tasks,
         variations={
@@ -154,6 +156,11 @@ def _draw(names: _Names) -> Draw | None:
     name = names.known(("synthetic", "name"), given.name, SAMPLES, "generator")
     values = settings.arguments(SAMPLES[name], given.settings, names.scope, ("synthetic", "settings"))
     return Draw(SAMPLES[name], names.given.seed if given.seed is None else given.seed, values)
+
+
+def _cuts(names: _Names) -> dict[str, Region]:
+    given = {name: one.cut for name, one in names.given.inputs.items() if one.cut is not None}
+    return {name: names.regions.at(("inputs", name, "cut"), cut) for name, cut in given.items()}
 
 
 def _seals(names: _Names) -> tuple[SealedSample, ...]:

@@ -63,6 +63,11 @@ class Input(_Closed):
     columns: list[Text] | None = Field(None, description="Columns to read; without it those that are needed.")
     fill: dict[Text, Finite] = Field({}, description="Value for missing entries of a column.")
     rename: dict[Text, Text] = Field({}, description="Column's name here: its name in the file.")
+    cut: Text | None = Field(
+        None,
+        description="Region of the rows that belong to the sample, such as simulated events whose leptons are all "
+        "prompt; the others are not used. A name, or names combined as '{A} & ~{B}'.",
+    )
 
 
 class Synthetic(_Closed):

@@ -71,6 +71,7 @@ def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
     given = inputs[name].columns if name in inputs else None
     found = set(given or ()).union(*(channel.columns for channel in analysis.channels))
     found |= set(inputs[name].keys if name in inputs else ())
+    found |= analysis.cuts[name].columns if name in analysis.cuts else frozenset()
     found = found.union(*(one.seal.reveal for one in analysis.seals if one.sample == name))
     for task in _tasks(analysis):
         declared = fit_columns(task.method)
@@ -92,7 +93,7 @@ def _from_files(analysis: Analysis, seals: Mapping[str, Seal], lazy: bool) -> Sa
 
 def _files(analysis: Analysis, name: str, given: Input, seal: Seal | None) -> io.EventFiles:
     def look() -> io.EventFiles:
-        return io.read(
+        found = io.read(
             files_of(analysis, name),
             needed_columns(analysis, name),
             sample=name,
@@ -105,6 +106,7 @@ def _files(analysis: Analysis, name: str, given: Input, seal: Seal | None) -> io
             fill=given.fill,
             lazy=True,
         )
+        return found.select(analysis.cuts[name]) if name in analysis.cuts else found
 
     return _located(analysis, name, look)  # type: ignore[no-any-return]
 
