@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .estimate import Channel, Estimate, Terms
+    from .maps import BinnedMap
 
 __all__ = [
     "FitsMembers",
     "Method",
     "Model",
     "OffersBins",
+    "OffersMaps",
     "OffersReplicas",
     "OffersTerms",
     "OffersVariations",
@@ -87,6 +89,16 @@ class OffersTerms(Protocol):
 
     def terms(self, events: Events, channels: Sequence[Channel]) -> Terms:
         """Return the relation, the counts that determine it, and the other processes."""
+        ...
+
+
+@runtime_checkable
+class OffersMaps(Protocol):
+    """A model that rests on maps of efficiencies, factors or rates, to be shown and written as correctionlib."""
+
+    @property
+    def maps(self) -> tuple[BinnedMap, ...]:
+        """The maps, each with a name of its own."""
         ...
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .correction import write_maps
 from .errors import ArtifactError
 from .estimate import Estimate
+from .maps import BinnedMap
 from .strict_json import loads
 from .tasks import write_atomic
 from .validation import Checks
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Results"]
 
-SCHEMA = 2
+SCHEMA = 3
 _PARTS = "parts.json"
 _TEXTS = ("cards", "settings", "regions", "roles", "blinding", "label")
 
@@ -52,6 +54,8 @@ class Results:
         a sealed channel. A channel that is not there was not looked at.
     fits
         Method to fit.
+    maps
+        Method to the efficiencies, factors or rates it rests on.
     checks
         Region map, cut flows, further variables, correlations and weights.
     cards, settings
@@ -74,6 +78,7 @@ class Results:
     closures: Mapping[str, Mapping[str, Closure]] = field(default_factory=dict)
     observed: Mapping[str, Mapping[str, Array | None]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
+    maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     cards: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -129,6 +134,8 @@ class Results:
     def save(self, directory: Path | str) -> None:
         """Write results.json, provenance.json, the estimates, and the other parts that :meth:`load` reads.
 
+        Maps are written once more as correctionlib files, ``maps/METHOD.json``.
+
         The same results give the same bytes.
         """
         from .io import save
@@ -137,6 +144,8 @@ class Results:
         home.mkdir(parents=True, exist_ok=True)
         for name, estimate in self.estimates.items():
             save(estimate, home / "estimates" / _folder(name), overwrite=True)
+        for name, found in self.maps.items():
+            write_maps(home / "maps" / f"{_folder(name)}.json", *found, description=f"{self.name}: {name}")
         parts = self._parts()
         write_atomic(home / _PARTS, _dump({"schema": SCHEMA, "sha256": _digest(parts), "parts": parts}))
         if self.provenance:
@@ -177,6 +186,7 @@ class Results:
             "closures": _encode(closures),
             "observed": _encode({m: dict(found) for m, found in self.observed.items()}),
             "fits": _encode({name: one.state() for name, one in self.fits.items()}),
+            "maps": _encode({name: [one.state() for one in found] for name, found in self.maps.items()}),
             "checks": _encode(self.checks.state()),
             **texts,
         }
@@ -199,6 +209,7 @@ class Results:
             closures={m: {c: Closure.from_state(one) for c, one in found.items()} for m, found in closures.items()},
             observed=_decode(parts["observed"]),
             fits={name: FitResult.from_state(one) for name, one in _decode(parts["fits"]).items()},
+            maps={name: tuple(map(BinnedMap.from_state, found)) for name, found in _decode(parts["maps"]).items()},
             checks=Checks.from_state(_decode(parts["checks"])),
             provenance=provenance,
             **{name: parts[name] for name in _TEXTS},

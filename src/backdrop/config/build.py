@@ -64,7 +64,7 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
     ConfigError, CutError
         If a name stands for nothing, or settings contradict each other.
     """
-    names = _Names(document, given)
+    names = _Names(document, given, folder)
     for name, text in given.derived.items():
         names.at(("derived", name), functools.partial(Derived, name, text))
     channels = tuple(_channel(names, name, one) for name, one in given.channels.items())
@@ -92,10 +92,11 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
 class _Names:
     """What the names of a configuration stand for, and where a wrong one stands."""
 
-    def __init__(self, document: Document, given: model.Configuration) -> None:
+    def __init__(self, document: Document, given: model.Configuration, folder: FilePath) -> None:
         self.document, self.given = document, given
         self.regions = Regions.read(document, given.regions)
-        self.scope = Scope(document, self.regions, {name: row.method for name, row in METHODS.items()})
+        methods = {name: row.method for name, row in METHODS.items()}
+        self.scope = Scope(document, self.regions, methods, folder)
         if given.signal is not None and given.fit is None:
             raise document.error(("signal",), "'signal' is used by the fit alone; give 'fit' as well", on_key=True)
         if bool(given.inputs) == (given.synthetic is not None):

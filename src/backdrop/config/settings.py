@@ -11,12 +11,15 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache
 from inspect import signature
 from itertools import pairwise
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 
 from ..channel import Channel
+from ..correction import read_maps
 from ..errors import BackdropError, ConfigError, nearest
+from ..maps import BinnedMap
 from ..method import Method
 from ..region import Region
 from . import model
@@ -25,16 +28,17 @@ from .regions import Regions
 
 __all__ = ["Scope", "arguments", "axis", "build", "changed", "described", "type_name"]
 
-_KNOWN = {"Channel": Channel, "Method": Method, "Region": Region}
+_KNOWN = {"BinnedMap": BinnedMap, "Channel": Channel, "Method": Method, "Region": Region}
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What settings may name: the regions of the analysis, and methods by type name."""
+    """What settings may name: regions of the analysis, methods by type name, and files from its folder."""
 
     document: Document
     regions: Regions
     methods: Mapping[str, type]
+    folder: FilePath = FilePath()
 
 
 def build(kind: type, given: Mapping[str, Any], scope: Scope, path: Path) -> Any:
@@ -134,6 +138,8 @@ def described(value: Any) -> str:
         return value.name
     if type(value).__module__.startswith("hist."):
         return f"{value.name}: {len(value)} bins from {value.edges[0]:g} to {value.edges[-1]:g}"
+    if isinstance(value, BinnedMap):
+        return repr(value)
     if is_dataclass(value) and not isinstance(value, type):
         inside = [f"{field.name}={described(getattr(value, field.name))}" for field in fields(value)]
         return f"{type_name(type(value))}({', '.join(inside)})"
@@ -223,6 +229,8 @@ def _single(hint: Any, given: Any, scope: Scope, path: Path) -> Any:
         return _checked(isinstance(given, str), given, given, "a text", scope, path)
     if hint is Channel:
         return _channel(given, scope, path)
+    if hint is BinnedMap:
+        return _map(given, scope, path)
     if is_dataclass(hint) and isinstance(hint, type):
         return _typed([hint], given, scope, path)
     return _axis(given, scope, path) if isinstance(given, Mapping) and "column" in given else given
@@ -252,6 +260,20 @@ def _channel(given: Any, scope: Scope, path: Path) -> Channel:
     one = _closed(model.Channel, given, scope, path)
     axes = tuple(axis(item, scope.document, (*path, "axes", i)) for i, item in enumerate(one.axes))
     return Channel(str(path[-1]), scope.regions.at((*path, "region"), one.region), axes)
+
+
+def _map(given: Any, scope: Scope, path: Path) -> BinnedMap:
+    what = "a correctionlib file and the name of a map in it, 'fakes.json:fake_factor'"
+    file, _, name = given.rpartition(":") if isinstance(given, str) else ("", "", "")
+    _checked(bool(file and name), given, given, what, scope, path)
+    try:
+        found = read_maps(scope.folder / file)
+    except BackdropError as error:
+        raise scope.document.located(path, error) from None
+    if name not in found:
+        have = ", ".join(found) or "none"
+        raise scope.document.error(path, f"{file} has no map '{name}'{nearest(name, found)}; maps: {have}")
+    return found[name]
 
 
 def _closed(kind: Callable[..., Any], given: Any, scope: Scope, path: Path) -> Any:
@@ -292,6 +314,8 @@ def _one_of(options: Sequence[Any], given: Any, scope: Scope, path: Path) -> Any
     if given is None and type(None) in options:
         return None
     kinds = [one for one in options if one is not type(None)]
+    if isinstance(given, Mapping):
+        kinds = [one for one in kinds if one is not BinnedMap] or kinds
     if isinstance(given, Mapping) or len(kinds) == 1:
         classes = [one for one in kinds if is_dataclass(one) and isinstance(one, type) and one is not Region]
         if len(kinds) > 1 and classes:

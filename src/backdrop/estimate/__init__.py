@@ -2,7 +2,7 @@
 
 from ..channel import Channel
 from .result import Estimate, Yield
-from .setup import Setup, estimate, fitted, observe, predicted, template, terms
+from .setup import Setup, estimate, fitted, maps, observe, predicted, template, terms
 from .terms import Parameter, Term, Terms
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Yield",
     "estimate",
     "fitted",
+    "maps",
     "observe",
     "predicted",
     "template",

@@ -13,11 +13,13 @@ import numpy as np
 from ..channel import Channel, check_compatible, check_names
 from ..errors import ConfigError, DataError
 from ..events import Events, Source, bootstrap_counts
+from ..maps import BinnedMap
 from ..method import (
     FitsMembers,
     Method,
     Model,
     OffersBins,
+    OffersMaps,
     OffersReplicas,
     OffersTerms,
     OffersVariations,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Setup", "estimate", "fitted", "observe", "predicted", "template", "terms"]
+__all__ = ["Setup", "estimate", "fitted", "maps", "observe", "predicted", "template", "terms"]
 
 _TASKS = 16
 
@@ -143,6 +145,32 @@ def estimate(
     for name, pair in pairs.items():
         result = result.with_variation(name, *(next(shifts) for _ in pair))
     return result
+
+
+def maps(
+    setup: Setup, *, variations: Mapping[str, Setup | tuple[Setup, Setup]] | None = None, seed: int
+) -> tuple[BinnedMap, ...]:
+    """Return the maps a method rests on, fitted as the nominal estimate is, with those of the variations as theirs.
+
+    A variation that measures in other bins, or leaves a map as it is, is none of that map's. No maps, no tuple entries.
+    """
+    found = _maps(setup, seed)
+    for name, sides in _variation_setups(setup, variations or {}).items() if found else ():
+        moved = [_maps(side, seed) for side in sides]
+        found = tuple(_with_side(one, name, [side[i] for side in moved]) for i, one in enumerate(found))
+    return found
+
+
+def _maps(setup: Setup, seed: int) -> tuple[BinnedMap, ...]:
+    model = fitted(setup, seed=seed)
+    return model.maps if isinstance(model, OffersMaps) else ()
+
+
+def _with_side(one: BinnedMap, name: str, sides: Sequence[BinnedMap]) -> BinnedMap:
+    if any(side.axes != one.axes for side in sides) or all(np.array_equal(side.values, one.values) for side in sides):
+        return one
+    up, down = sides[0].values, (sides[1].values if len(sides) == 2 else 2.0 * one.values - sides[0].values)
+    return replace(one, variations={**one.variations, name: (up, down)})
 
 
 def terms(

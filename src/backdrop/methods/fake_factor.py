@@ -177,6 +177,11 @@ class FakeFactorModel:
     leptons: Objects
     factor: BinnedMap
 
+    @property
+    def maps(self) -> tuple[BinnedMap, ...]:
+        """The fake factor."""
+        return (self.factor,)
+
     def predict(self, events: Events, region: Region) -> Events:
         """Return the events with anti-tight leptons inside `region`, weighted with the product of fake factors."""
         rows = events.select(region & self.reads)

@@ -6,6 +6,7 @@ Every function returns a `matplotlib` Figure in the field's style, without touch
 
 from __future__ import annotations
 
+from .factors import factors
 from .file import numbers, savefig, svg
 from .fits import limits, nuisances, postfit
 from .regionmap import regions
@@ -23,6 +24,7 @@ __all__ = [
     "components",
     "correlations",
     "covariance",
+    "factors",
     "limits",
     "nuisances",
     "numbers",

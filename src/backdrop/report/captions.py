@@ -18,6 +18,11 @@ COMPARED = (
     "Whether the methods agree within their total uncertainties bin by bin. Methods that share events should differ by "
     "less than the bars suggest; a common slope against the first one is a shape uncertainty."
 )
+FACTORS = (
+    "A smooth dependence that the bins resolve: neighbours that differ by many errors ask for finer bins, poor bins "
+    "for merging. Systematics (thin bars, or lines up solid and down dashed) that change the shape are a change of "
+    "composition, not of normalisation."
+)
 SHIFTS = "Which systematic dominates where; shapes that are one-sided or jump from bin to bin hint at noise in it."
 COMPONENTS = (
     "How many independent shapes the resampled fits have: one smooth component is a normalisation, many small ones are "

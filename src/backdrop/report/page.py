@@ -13,6 +13,7 @@ from .account import flows, methods, regions
 from .evidence import closures, comparison, predictions, variables
 from .gallery import Gallery
 from .inferred import fits
+from .maps import maps
 from .markup import Html, element, escape, join
 from .overview import summary
 from .record import blinding, health, provenance, warnings_of
@@ -35,6 +36,7 @@ def page(results: Results, title: str, label: Label | str | None, figures: Path 
         variables(results, gallery),
         predictions(results, gallery),
         comparison(results, gallery),
+        maps(results, gallery),
         systematics(results, gallery),
         fits(results, gallery),
         health(results, warnings),

@@ -32,6 +32,7 @@ def results(
         closures=outcome.closures,
         observed=outcome.observed,
         fits=outcome.fits,
+        maps=outcome.maps,
         checks=outcome.checks,
         cards={name: card(type(task.method)) for name, task in analysis.tasks.items()},
         settings={name: _settings(analysis, name, task) for name, task in analysis.tasks.items()},

@@ -12,7 +12,7 @@ import numpy as np
 from ..channel import Channel
 from ..config.analysis import Analysis, Fit, Process, Task
 from ..config.combination import Combination
-from ..estimate import Estimate, Setup, Terms, estimate, observe, template, terms
+from ..estimate import Estimate, Setup, Terms, estimate, maps, observe, template, terms
 from ..events import Events, Source
 from ..inference import fit, workspace
 from ..method import OffersBins, OffersTerms, target
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..inference import FitResult
+    from ..maps import BinnedMap
     from ..validation import Closure
 
 __all__ = ["Outcome", "execute"]
@@ -41,6 +42,7 @@ class Outcome:
     observed: Mapping[str, Mapping[str, NDArray[Any] | None]] = field(default_factory=dict)
     workspaces: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
+    maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     warnings: tuple[str, ...] = ()
 
@@ -88,11 +90,12 @@ def execute(
     found, more = _checks(analysis, asked, {name: pair[1] for name, pair in pairs.items()}, samples, inputs)
     warnings += [text for name, one in rows.items() for text in after(one, estimates[name])]
     texts = tuple(dict.fromkeys([*warnings, *more]))
+    measured = _maps(analysis, inputs)
     if analysis.fit is None:
-        return Outcome(estimates, closures, observed, checks=found, warnings=texts)
+        return Outcome(estimates, closures, observed, maps=measured, checks=found, warnings=texts)
     spaces = {name: _workspace(analysis, analysis.fit, name, estimates[name], inputs) for name in analysis.fit.methods}
     fits = {name: fit(one) for name, one in spaces.items()}
-    return Outcome(estimates, closures, observed, spaces, fits, found, texts)
+    return Outcome(estimates, closures, observed, spaces, fits, measured, found, texts)
 
 
 class _Inputs:
@@ -149,6 +152,15 @@ def _estimate(analysis: Analysis, name: str, channels: Sequence[Channel], inputs
         seed=given.seed,
         map=map,
     )
+
+
+def _maps(analysis: Analysis, inputs: _Inputs) -> dict[str, tuple[BinnedMap, ...]]:
+    """Return the maps that methods rest on."""
+    return {
+        name: maps(_setup(task, inputs), variations=_setups(analysis, name, inputs), seed=analysis.configuration.seed)
+        for name, task in analysis.tasks.items()
+        if hasattr(METHODS[analysis.configuration.methods[name].type].model, "maps")
+    }
 
 
 def _checks(
