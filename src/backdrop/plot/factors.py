@@ -41,8 +41,8 @@ def factors(one: BinnedMap, *, label: Label | str = "") -> Figure:
         if wanted == 1:
             _systematics(axes, one, edges)
         for line, name in enumerate(names):
-            spread = [_within(one, values[:, line], array[:, line]) for array in (errors, totals)]
-            _line(axes, edges, values[:, line], *spread, line, wanted, name)
+            inner, outer = (_within(one, values[:, line], array[:, line]) for array in (errors, totals))
+            _line(axes, edges, values[:, line], inner, outer, line, wanted, name)
         if wanted > 1:
             axes.vlines(edges[1:-1], 0.0, 1.0, GREY, "dotted", linewidth=0.8, transform=axes.get_xaxis_transform())
         _scales(axes, axis, edges, values, totals, one.name.replace("_", " "))
@@ -54,8 +54,8 @@ def factors(one: BinnedMap, *, label: Label | str = "") -> Figure:
         freeze(figure)
     drawn: dict[str, Any] = {"figure": "factors", "map": one.name, "x": title(axis), "edges": edges}
     columns = {name or one.name: values[:, i] for i, name in enumerate(names)}
-    spread = {f"error {name}".strip(): totals[:, i] for i, name in enumerate(names)}
-    return keep(figure, {**drawn, "values": columns, "errors": spread})
+    bars = {f"error {name}".strip(): totals[:, i] for i, name in enumerate(names)}
+    return keep(figure, {**drawn, "values": columns, "errors": bars})
 
 
 def _edges(axis: Any) -> Array:
