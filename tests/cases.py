@@ -10,10 +10,11 @@ import numpy as np
 
 import reference
 from backdrop import Channel, Region
-from backdrop.methods import ABCDModel, LikelihoodABCD, LikelihoodABCDModel
+from backdrop.methods import ABCDModel, FakeFactor, FakeFactorModel, LikelihoodABCD, LikelihoodABCDModel
 from backdrop.methods.abcd import Plane
+from backdrop.methods.efficiency import Efficiency
 from backdrop.methods.transfer import Binned, Chebyshev, Constant, Polynomial
-from backdrop.synthetic import GaussianPlane
+from backdrop.synthetic import GaussianPlane, Leptons
 from backdrop.testing import Case, Table
 
 _MASS = hist.axis.Regular(4, 100, 200, name="m", label=r"$m$ [GeV]")
@@ -150,7 +151,37 @@ def two_leptons() -> Case:
     )
 
 
+def fake_factor() -> Case:
+    """Fake leptons from `data - prompt`; a fifth of the simulated weights are negative."""
+    toy = Leptons({"RR": 2000.0, "RF": 3000.0, "FR": 3000.0, "FF": 8000.0}, z=0.0, single_fakes=10_000.0)
+    pt, eta = (hist.axis.Variable(edges, name=name) for edges, name in ((toy.pt, "lep_pt"), (toy.eta, "lep_eta")))
+    method = FakeFactor(toy.objects, Efficiency(toy.fake_region, (pt, eta)))
+    axis = hist.axis.Variable([0, 30, 70, 500], name="met", label="$E_T^{miss}$ [GeV]")
+    number = toy.off_z * sum(toy.expected(truth, "TT") for truth in ("RF", "FR", "FF"))
+
+    def draw(seed: int) -> list[Table]:
+        data, prompt = toy.draw(seed=seed), toy.simulation(seed=seed, size=4.0, negative=0.2)
+        return [
+            Table("data", dict(data.columns), data.weight),
+            Table("prompt", dict(prompt.columns), prompt.weight, -1.0),
+        ]
+
+    return Case(
+        "fake_factor",
+        method,
+        (Channel("SR", toy.pairs_region, (axis,)),),
+        draw,
+        number * toy.met_shares(np.asarray(axis.edges)),
+        toy.pairs_region & toy.objects.all_tight(),
+        {"FakeFactorModel": FakeFactorModel},
+        features=("lep_pt",),
+        toys=40,
+        replicas=16,
+    )
+
+
 CASES = {
+    "fake_factor": fake_factor,
     "abcd": abcd,
     "abcd_binned": lambda: abcd("abcd_binned", Binned(_MASS)),
     "abcd_linear": lambda: abcd("abcd_linear", Polynomial("m", 1)),

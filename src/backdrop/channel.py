@@ -93,11 +93,20 @@ class Channel:
 
     def fill(self, events: Events) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the sum of weights and of squared weights in each bin, shape (size,); the region is not applied."""
+        values, squares = self.fill_members(events, events.weight[None, :])
+        return values[0], squares[0]
+
+    def fill_members(
+        self, events: Events, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Fill the rows once for each row of weights, shape (members, n); return sums of shape (members, size)."""
         flat = self.index(events)
         inside = flat >= 0
-        bins, weight = flat[inside], events.weight[inside]
-        values, squares = (np.bincount(bins, power, self.size).astype(np.float64) for power in (weight, weight**2))
-        return values, squares
+        bins, found = flat[inside], np.empty((2, len(weights), self.size))
+        for i, one in enumerate(weights):
+            weight = one[inside]
+            found[0, i], found[1, i] = (np.bincount(bins, power, self.size) for power in (weight, weight**2))
+        return found[0], found[1]
 
     def hist(self, values: NDArray[np.float64], variances: NDArray[np.float64]) -> hist.Hist[Any]:
         """Return a `hist.Hist` with Weight storage from flat values and variances."""

@@ -28,6 +28,7 @@ __all__ = [
     "OffersReplicas",
     "OffersTerms",
     "OffersVariations",
+    "WeighsMembers",
     "card",
     "fit_columns",
     "resampling",
@@ -129,6 +130,18 @@ class FitsMembers(Protocol):
         self, events: Events, weights: NDArray[np.float64], *, rngs: Sequence[np.random.Generator]
     ) -> tuple[Model, ...]:
         """Fit one model for each row of `weights`, shape (members, n), and each generator."""
+        ...
+
+
+@runtime_checkable
+class WeighsMembers(Protocol):
+    """A row-wise model that weighs the rows for many of its kind at once, as replicas ask for it.
+
+    ``predict`` gives the same for one: the rows of ``region & reads``, each weight times its factor.
+    """
+
+    def factors(self, rows: Events, models: Sequence[Any]) -> NDArray[np.float64]:
+        """Return what each model multiplies the weight of each row with, shape (members, n)."""
         ...
 
 

@@ -23,6 +23,7 @@ from ..method import (
     OffersReplicas,
     OffersTerms,
     OffersVariations,
+    WeighsMembers,
     fit_columns,
     resampling,
 )
@@ -134,7 +135,7 @@ def estimate(
     first, *others = map(_nominal, tasks)
     result = _unpacked(channels, first)
     if replicas and not first["complete"]:
-        size = max(1, replicas // _TASKS)
+        size = -(-replicas // _TASKS)
         members = [tuple(range(replicas)[i : i + size]) for i in range(0, replicas, size)]
         parts = map(_replicas, [_Task(setup, channels, seed, block, part) for part in members])
         result = replace(result, replicas={block: np.concatenate([part["values"] for part in parts])})
@@ -311,6 +312,10 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
     for region in reads:
         check_compatible(channel.region, region, "source")
     rows = chunk.select(channel.region & reads.pop()) if len(reads) == 1 else chunk
+    if rows is not chunk and isinstance(models[0], WeighsMembers):
+        weights = rows.weight if seeds is None else rows.weight * bootstrap_counts(rows.key, seeds)
+        part += channel.fill_members(rows, weights * models[0].factors(rows, models))
+        return int(np.count_nonzero(rows.weight))
     for i, model in enumerate(models):
         seen = rows if seeds is None else rows.bootstrap(seeds[i])
         part[:, i] += channel.fill(model.predict(seen, channel.region))

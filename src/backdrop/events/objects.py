@@ -31,7 +31,8 @@ class Objects:
         Cut on the quantities of one object, without prefix.
     slots
         Where the objects are flat columns instead of lists, the columns of each object: with ``("{}1", "{}2")``,
-        ``lep_pt`` is ``pt1`` of the first and ``pt2`` of the second object of every event.
+        ``lep_pt`` is ``pt1`` of the first and ``pt2`` of the second object of every event. With ``("{}",)`` every row
+        is one object.
 
     Examples
     --------
@@ -148,7 +149,9 @@ def _from_lists(events: Events, objects: Objects) -> tuple[Events, dict[str, Any
 
 def _from_slots(events: Events, objects: Objects) -> tuple[Events, dict[str, Any], NDArray[np.int64]]:
     first = objects.slots[0].split("{}")
-    short = [c[len(first[0]) : len(c) - len(first[1])] for c in events.columns if _fits(c, first)]
+    # a column of ours, such as the row of an event, is not the objects', even where the pattern is all names
+    own = [c for c in events.columns if _fits(c, first) and not c.startswith("__")]
+    short = [c[len(first[0]) : len(c) - len(first[1])] for c in own]
     found = {f"{objects.name}_{one}": [slot.format(one) for slot in objects.slots] for one in short}
     found = {name: sources for name, sources in found.items() if all(one in events.columns for one in sources)}
     if not found:

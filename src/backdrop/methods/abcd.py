@@ -172,6 +172,10 @@ class ABCDModel:
         """Return the transfer factor of each row, shape (n,)."""
         return self.transfer.basis(events, self.scale) @ self.theta
 
+    def factors(self, rows: Events, models: Sequence[ABCDModel]) -> Array:
+        """Return the transfer factor of each row for models of one fit, shape (members, n)."""
+        return np.stack([one.theta for one in models]) @ self.transfer.basis(rows, self.scale).T
+
     def predict(self, events: Events, region: Region) -> Events:
         """Return the source rows inside `region`, weighted with the transfer factor."""
         rows = events.select(region & self.reads)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["Efficiency", "Smooth", "check_objects", "columns", "maps", "nuisances", "training"]
+__all__ = ["Efficiency", "Smooth", "check_objects", "columns", "flattened", "maps", "nuisances", "training"]
 
-_ROW = "__row"
+ROW, _EVENT = "__row", "__event"
 _PHYSICAL = (0.0, 1.0)
 
 
@@ -157,7 +157,7 @@ class Efficiency:
         return tuple(self._result(name, groups, probes.sums(weight, joined, number)) for weight in weights)
 
     def _probes(self, events: Events, objects: Objects) -> _Probes:
-        events = events.with_columns({_ROW: np.arange(len(events))})
+        events = events.with_columns({_EVENT: np.arange(len(events))})
         if self.sample is not None:
             events = events.only(self.sample)
         parts = [_Probes.of(events.select(self.region), 1.0, objects, self)]
@@ -240,11 +240,12 @@ class _Probes:
 
     @classmethod
     def of(cls, events: Events, sign: float, objects: Objects, given: Efficiency) -> _Probes:
-        flat = events.flatten(objects)
+        names = [axis.name for axis in given.axes]
+        flat = flattened(events, objects, [*names, *_cut_names(objects, given)])
         flat = flat._take(np.flatnonzero(_probed(flat, objects, given)))
-        check_objects(flat, objects, [axis.name for axis in given.axes], given.region)
+        check_objects(flat, objects, names, given.region)
         found = {axis.name: np.asarray(flat[axis.name], np.float64) for axis in given.axes}
-        return cls(found, flat[f"{objects.name}_tight"], flat[_ROW], np.full(len(flat), sign))
+        return cls(found, flat[f"{objects.name}_tight"], events[_EVENT][flat[ROW]], np.full(len(flat), sign))
 
     @classmethod
     def joined(cls, parts: list[_Probes]) -> _Probes:
@@ -292,8 +293,20 @@ def _probed(flat: Events, objects: Objects, given: Efficiency) -> NDArray[np.boo
     if not given.tag:
         return found
     tags = Region(f"tag {objects.name}", given.tag).mask(own)
-    in_event = np.bincount(flat[_ROW], tags)[flat[_ROW]] if len(flat) else np.zeros(0)
+    in_event = np.bincount(flat[ROW], tags)[flat[ROW]] if len(flat) else np.zeros(0)
     return np.asarray(found & (in_event - tags > 0.5))
+
+
+def _cut_names(objects: Objects, given: Efficiency) -> list[str]:
+    cuts = (cut for cut in (given.probe, given.tag) if cut)
+    return [f"{objects.name}_{name}" for cut in cuts for name in sorted(Region("objects", cut).columns)]
+
+
+def flattened(events: Events, objects: Objects, names: Iterable[str]) -> Events:
+    """Return one row per object with the named columns alone, whether it is tight, and the event's row (`ROW`)."""
+    wanted = dict.fromkeys([*(one for name in names for one in objects.sources(name)), *objects.tight_columns])
+    kept = {name: events[name] for name in wanted}
+    return replace(events, columns={**kept, ROW: np.arange(len(events))}).flatten(objects)
 
 
 def check_objects(flat: Events, objects: Objects, names: Iterable[str], region: Region) -> None:
@@ -315,9 +328,7 @@ def maps(
 def columns(objects: Objects, *given: Efficiency | BinnedMap) -> tuple[str, ...]:
     """Return the columns of an event from which efficiencies are measured and evaluated."""
     names = [axis.name for one in given for axis in one.axes]
-    for one in given:
-        for cut in (one.probe, one.tag) if isinstance(one, Efficiency) else ():
-            names += [f"{objects.name}_{name}" for name in sorted(Region("objects", cut).columns)] if cut else []
+    names += [name for one in given if isinstance(one, Efficiency) for name in _cut_names(objects, one)]
     return tuple(dict.fromkeys([*(one for name in names for one in objects.sources(name)), *objects.tight_columns]))
 
 

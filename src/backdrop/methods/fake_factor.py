@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeFactor", "FakeFactorModel"]
 
-_ROW = "__row"
-
 
 @dataclass(frozen=True)
 class FakeFactor:
@@ -185,12 +183,17 @@ class FakeFactorModel:
     def predict(self, events: Events, region: Region) -> Events:
         """Return the events with anti-tight leptons inside `region`, weighted with the product of fake factors."""
         rows = events.select(region & self.reads)
-        flat = rows.with_columns({_ROW: np.arange(len(rows))}).flatten(self.leptons)
+        return rows.with_weight(rows.weight * self.factors(rows, [self])[0])
+
+    def factors(self, rows: Events, models: Sequence[FakeFactorModel]) -> Array:
+        """Return what rows that all have anti-tight leptons are weighted with by models of one fit, (members, n)."""
+        if not len(rows):
+            return np.zeros((len(models), 0))
+        flat = efficiency.flattened(rows, self.leptons, self.factor.columns)
         loose = flat._take(np.flatnonzero(~flat[f"{self.leptons.name}_tight"]))
-        efficiency.check_objects(loose, self.leptons, self.factor.columns, region)
-        product = np.ones(len(rows))
-        np.multiply.at(product, loose[_ROW], -self.factor.evaluate(loose))
-        return rows.with_weight(-rows.weight * product)
+        efficiency.check_objects(loose, self.leptons, self.factor.columns, self.reads)
+        each = -np.stack([one.factor.values for one in models])[:, self.factor.index(loose)]
+        return -np.multiply.reduceat(each, np.searchsorted(loose[efficiency.ROW], np.arange(len(rows))), axis=1)
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""

@@ -128,9 +128,10 @@ class Leptons:
         kinds = self._kinds
         kind = np.repeat(np.arange(len(kinds)), rng.poisson([number for _, number in kinds.values()]))
         counts = np.array([len(truth) for truth, _ in kinds.values()], np.int64)[kind]
-        truths = [np.array([one == "R" for one in truth]) for truth, _ in kinds.values()]
-        prompt = np.concatenate([np.zeros(0, np.bool_), *(truths[k] for k in kind)])
         event = np.repeat(np.arange(len(kind)), counts)
+        truths = np.array([list(truth.ljust(max(map(len, self._truths)))) for truth in self._truths])
+        place = np.arange(len(event)) - np.repeat(np.cumsum(counts) - counts, counts)
+        prompt = truths[kind[event], place] == "R"
         columns = self._event_columns(rng, kind, counts)
         flat = self._lepton_columns(rng, prompt, columns["n_jets"][event] > 0)
         flat |= {"charge": self._charges(rng, kind, counts), "prompt": prompt}
@@ -145,6 +146,10 @@ class Leptons:
         """Kind of event to its composition and expected number."""
         single = {"z": ("RR", self.z), "fake": ("F", self.single_fakes), "prompt": ("R", self.single_prompt)}
         return single | {f"events {truth}": (truth, number) for truth, number in self.events.items()}
+
+    @property
+    def _truths(self) -> list[str]:
+        return [truth for truth, _ in self._kinds.values()]
 
     def _event_columns(self, rng: np.random.Generator, kind: Any, counts: Any) -> dict[str, Any]:
         scale = np.where(kind == 1, 15.0, np.where(kind == 2, 45.0, 40.0))

@@ -274,7 +274,9 @@ def refuses_bad_input(case: Case) -> None:
         broken = replace(first, weight=weight)
         _refused(case, f"weight {value}", lambda broken=broken: join([broken, *others]), ())
         for name in case.features:
-            column = np.full(len(weight), value)
+            old = first.columns[name]
+            # arithmetic keeps the lists of a column of lists
+            column = np.full(len(weight), value) if isinstance(old, np.ndarray) else 0.0 * old + value
             broken = replace(first, columns={**first.columns, name: column})
             _refused(
                 case, f"{name} = {value}", lambda broken=broken: _predicted(case, broken, others), (name, "region")
