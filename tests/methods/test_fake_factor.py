@@ -82,16 +82,17 @@ def test_it_predicts_the_fakes_of_a_sample_of_known_truth() -> None:
     assert _closed(data - prompt).p_value > 0.01
     # without the subtraction prompt leptons are fakes as well
     raw = estimate(Setup(_METHOD, data), [_SR], replicas=60, seed=1).total("SR")
-    assert raw.value - _truth() > 5 * raw.total
+    assert raw.value - _truth() > 3 * raw.total
 
 
 def test_events_with_fakes_in_the_simulation_change_nothing() -> None:
     """They are not part of the prompt sample, whose leptons are all prompt."""
     data, prompt = _TOY.draw(seed=12), _TOY.simulation(seed=12)
-    fakes = replace(_TOY, z=0.0, single_prompt=0.0).simulation(seed=13, fakes=True)
+    with_fakes = {truth: number for truth, number in _TOY.events.items() if "F" in truth}
+    fakes = replace(_TOY, events=with_fakes, z=0.0, single_prompt=0.0).simulation(seed=13, fakes=True)
     only = Region("all prompt", "all(lep_prompt == 1)")
     clean = estimate(Setup(_METHOD, data - prompt), [_SR], seed=1)
-    file = prompt + fakes
+    file = prompt + 0.3 * fakes
     selected = estimate(Setup(_METHOD, data - file.select(only)), [_SR], seed=1)
     np.testing.assert_allclose(selected.nominal, clean.nominal, rtol=1e-12)
     assert not np.allclose(estimate(Setup(_METHOD, data - file), [_SR], seed=1).nominal, clean.nominal, rtol=0.1)
@@ -109,7 +110,8 @@ def test_leptons_of_any_number() -> None:
 
 def test_composition_shows_in_the_closure_and_in_its_systematic() -> None:
     """Fakes near a jet pass three times less often: a factor from events without a jet is wrong beside one."""
-    toy = Leptons(overlap=0.6, overlap_factor=0.3, single_fakes=40_000.0)
+    many = {"RR": 600.0, "RF": 8000.0, "FR": 8000.0, "FF": 1000.0}
+    toy = Leptons(many, z=0.0, overlap=0.6, overlap_factor=0.3, single_fakes=40_000.0)
     data, prompt = toy.draw(seed=4), toy.simulation(seed=4)
     events = data - prompt
     bare = replace(_METHOD, factor=replace(_METHOD.factor, region=_TOY.fake_region & Region("no jet", "n_jets == 0")))
@@ -172,7 +174,7 @@ def test_a_sealed_region_is_predicted_from_its_anti_tight_leptons() -> None:
     data = _TOY.draw(seed=7)
     sealed = Events.of(dict(data.columns), seal=_TOY.pairs_region & _TOY.objects.all_tight())
     found = estimate(Setup(_METHOD, sealed), [_SR], seed=1)
-    np.testing.assert_array_equal(found.nominal, estimate(Setup(_METHOD, data), [_SR], seed=1).nominal)
+    np.testing.assert_allclose(found.nominal, estimate(Setup(_METHOD, data), [_SR], seed=1).nominal, rtol=1e-12)
     with pytest.raises(BlindedError):
         sealed.select(_TOY.pairs_region)
 
@@ -185,7 +187,7 @@ def test_bins_without_a_factor_are_named() -> None:
     narrow = replace(_METHOD, factor=replace(_METHOD.factor, axes=(hist.axis.Regular(2, 20, 100, name="lep_pt"),)))
     with pytest.raises(DataError, match=r"column 'lep_pt' has \d+ of \d+ values outside map 'fake_efficiency'"):
         narrow.fit(data, rng=_ANY)
-    with pytest.raises(DataError, match="single.*lep_pt from 10 to 20.*is no efficiency between 0 and 1"):
+    with pytest.raises(DataError, match=r"single.*lep_pt from 10 to 20.*is no efficiency between 0 and 1"):
         _METHOD.fit(data - 30.0 * _TOY.simulation(seed=8), rng=_ANY)
     empty = Channel("none", Region("none", "(n_leptons == 2) & (met < 0)"), (_MET,))
     with pytest.raises(DataError, match="no row with weight in region 'none'"):
