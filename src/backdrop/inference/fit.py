@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError, FitError
-from .label import Label
+from .label import LESS, Label
 from .likelihood import Likelihood, read
 from .limits import Asymptotic, discovery, interval
 from .minimise import Point, Profile, minimise
@@ -204,11 +204,21 @@ def _postfit(likelihood: Likelihood, best: Point, covariance: Array, label: Labe
     cells = likelihood.yields.cells(best.parameters)
     result = {}
     for name, bins, members in likelihood.yields.channels:
-        samples = {one.sample: tuple(cells[one.where].tolist()) for one in members}
+        samples = _whole({one.sample: cells[one.where] for one in members})
         observed = None if name in label.asimov else tuple(likelihood.data[bins].tolist())
         total = np.sum(list(samples.values()), axis=0)
         result[name] = Fitted(observed, samples, tuple(total.tolist()), tuple(errors[bins].tolist()))
     return result
+
+
+def _whole(yields: Mapping[str, Array]) -> dict[str, tuple[float, ...]]:
+    """Return the yields of the samples; what one of them subtracts (``fakes_less_diboson``) is part of it."""
+    found = dict(yields)
+    for name in yields:
+        owner, less, _ = name.partition(LESS)
+        if less and owner in yields:
+            found[owner] = found[owner] + found.pop(name)
+    return {name: tuple(one.tolist()) for name, one in found.items()}
 
 
 def _notes(likelihood: Likelihood, best: Point) -> tuple[str, ...]:

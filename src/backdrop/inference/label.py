@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 from ..errors import ExportError
 
-__all__ = ["Label", "Names", "clean"]
+__all__ = ["LESS", "Label", "Names", "clean"]
+
+
+LESS = "_less_"
+"""Joins the name of a sample and that of what it subtracts."""
 
 
 def clean(name: str) -> str:

@@ -42,6 +42,10 @@ class Sample:
         Whether it may have empty bins, as a signal may: others stand for the background there.
     modifiers
         Channel to the free factors that multiply it there, as pyhf modifiers.
+    norm
+        The free factor of its yield in all channels, "" for none.
+    signed
+        Whether its yields may be negative: it is what another sample takes away.
     """
 
     name: str
@@ -50,9 +54,13 @@ class Sample:
     signal: bool = False
     partial: bool = False
     modifiers: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    norm: str = ""
+    signed: bool = False
 
     def bad(self, yields: Array) -> Mask:
         """Say which yields a template cannot hold."""
+        if self.signed:
+            return np.zeros(len(yields), np.bool_)
         return yields < 0.0 if self.signal or self.partial else yields <= 0.0
 
     def raised(self, what: str, yields: Array, bad: Mask, empty: Empty) -> Array:

@@ -12,6 +12,7 @@ from ..errors import ConfigError, CutError, ExportError
 from ..estimate import Estimate, Terms
 from ..events import Events
 from .label import Label, Names, clean
+from .normalisation import factor, released
 from .nuisances import nuisances
 from .observed import counts
 from .relation import parameters, samples
@@ -37,6 +38,7 @@ def workspace(
     poi: str = "mu",
     empty: Empty = "error",
     keep: float = 0.999,
+    free: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Return a pyhf JSON workspace (schema 1.0.0) of backgrounds, signal and data.
 
@@ -51,6 +53,9 @@ def workspace(
     - a background given as `Terms` is a product of free factors (`normfactor`, `shapefactor`, and `normsys` whose
       constraint is too wide to be felt), and its auxiliary channels with their counts join the fit; the processes that
       were taken from its counts join as samples, unless a background of that name is given for all its channels;
+    - the yield of a background in `free` has a free factor, the `normfactor` ``<sample>_norm``. Another estimate from
+      which it was subtracted (its variation of that name) becomes two samples: itself with nothing subtracted, and
+      ``<sample>_less_<free>``, negative and with the same factor;
     - the sum of squared weights, and what the components leave out, are the `shapesys` ``<sample>_<channel>_stat`` with
       one factor for each bin.
 
@@ -81,6 +86,10 @@ def workspace(
         bin's variance is kept, and is at least the floor squared. A signal may be zero, not negative.
     keep
         Fraction of each replica block's variance, in units of the Poisson variance, that the components hold.
+
+    free
+        Backgrounds whose normalisation is free, and the relative change of them that the variation of the same name
+        stands for in other estimates: 0.1 where up is ``data - 1.1 * prompt``.
 
     Returns
     -------
@@ -113,7 +122,7 @@ def workspace(
     relations = {name: one for name, one in backgrounds.items() if isinstance(one, Terms)}
     estimates = _estimates(backgrounds, relations)
     names = Names("sample")
-    members = _samples(estimates, relations, signal or {}, names)
+    members = released(_samples(estimates, relations, signal or {}, names), free or {}, names)
     channels = _channels(members)
     rows = channels | {one.name: one for relation in relations.values() for one in relation.filled}
     _refuse_overlaps(rows)
@@ -126,6 +135,7 @@ def workspace(
     }
     settings = [strength(poi, templates, data)] if signal else []
     settings += [row for name, one in relations.items() for row in parameters(clean(name), one)]
+    settings += [factor(norm) for norm in dict.fromkeys(one.norm for one in members if one.norm)]
     return {
         "version": "1.0.0",
         "channels": [{"name": plain[name], "samples": _rows(templates, name, plain[name], poi)} for name in channels],
@@ -251,6 +261,8 @@ def _rows(templates: Sequence[Template], channel: str, plain: str, poi: str) -> 
         modifiers: list[dict[str, Any]] = []
         if one.sample.signal:
             modifiers.append({"name": poi, "type": "normfactor", "data": None})
+        if one.sample.norm:
+            modifiers.append({"name": one.sample.norm, "type": "normfactor", "data": None})
         modifiers += [dict(factor) for factor in one.sample.modifiers.get(channel, ())]
         for name, (up, down) in one.shapes.items():
             if (up[bins] != one.nominal[bins]).any() or (down[bins] != one.nominal[bins]).any():

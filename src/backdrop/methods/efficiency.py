@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["Efficiency", "Smooth", "check_objects", "columns", "flattened", "maps", "nuisances", "training"]
+__all__ = ["Efficiency", "Smooth", "check_objects", "columns", "flattened", "maps", "nuisances", "training", "within"]
 
 ROW, _EVENT = "__row", "__event"
 _PHYSICAL = (0.0, 1.0)
@@ -340,6 +340,11 @@ def training(*given: Efficiency | BinnedMap) -> Region:
     for region in regions[1:]:
         found = found if region == found else found | region
     return found
+
+
+def within(selection: Region, role: Region) -> Region:
+    """Return a role's region inside a selection, its name alone where the selection is everything."""
+    return role if selection == Region.everything() else selection & role
 
 
 def nuisances(name: str, which: Efficiency | BinnedMap) -> dict[str, tuple[BinnedMap, BinnedMap]]:

@@ -38,6 +38,8 @@ class FakeFactor:
         The leptons, and which are tight.
     factor
         Where and in which bins the factor is measured, or a map of it.
+    selection
+        Which events it is about, in target and source alike: same-sign pairs.
 
     Assumes
     -------
@@ -77,6 +79,7 @@ class FakeFactor:
 
     leptons: Objects
     factor: Efficiency | BinnedMap
+    selection: Region = Region.everything()
 
     def __post_init__(self) -> None:
         self.leptons.all_tight()
@@ -84,12 +87,12 @@ class FakeFactor:
     @property
     def target(self) -> Region:
         """The rows that are observed: all leptons tight."""
-        return self.leptons.all_tight()
+        return efficiency.within(self.selection, self.leptons.all_tight())
 
     @property
     def source(self) -> Region:
         """The rows that are weighted: at least one lepton anti-tight."""
-        return ~self.leptons.all_tight()
+        return efficiency.within(self.selection, ~self.leptons.all_tight())
 
     @property
     def columns(self) -> tuple[str, ...]:
