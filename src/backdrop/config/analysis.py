@@ -17,7 +17,7 @@ from . import model
 from .combination import Combination
 from .document import Document
 
-__all__ = ["Analysis", "Closure", "Compared", "Draw", "Fit", "Process", "SealedSample", "Task"]
+__all__ = ["Analysis", "Closure", "Compared", "Draw", "Fit", "Predicted", "Process", "SealedSample", "Task"]
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,24 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Process:
-    """A process from simulation and its (up, down) variations; one of them alone is mirrored."""
+class Predicted:
+    """A sample that a method predicts, and the expressions of the columns that its rows have instead of their own."""
 
-    events: Combination
+    method: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process and its (up, down) variations; one of them alone is mirrored.
+
+    It is a combination of samples, or the estimate of the method `events` names. `free` is the relative change that a
+    variation of its name stands for where its normalisation is free, None where it is fixed.
+    """
+
+    events: Combination | str
     variations: Mapping[str, tuple[Combination, ...]] = field(default_factory=dict)
+    free: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,8 @@ class Analysis:
         The generator of the samples, None where they are read from files.
     regions
         Name to region.
+    predicted
+        Samples that methods predict, by name.
     cuts
         Sample to the region of the rows that belong to it, where not all do.
     seals
@@ -128,6 +143,7 @@ class Analysis:
     folder: Path
     draw: Draw | None
     regions: Mapping[str, Region]
+    predicted: Mapping[str, Predicted]
     cuts: Mapping[str, Region]
     seals: tuple[SealedSample, ...]
     tasks: Mapping[str, Task]

@@ -16,7 +16,7 @@ from ..methods import METHODS
 from ..region import Region
 from ..synthetic import SAMPLES
 from . import model, settings, strict_yaml
-from .analysis import Analysis, Closure, Compared, Draw, Fit, Process, SealedSample, Task
+from .analysis import Analysis, Closure, Compared, Draw, Fit, Predicted, Process, SealedSample, Task
 from .combination import Combination
 from .document import Document, Path
 from .regions import Regions
@@ -75,6 +75,7 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
         folder=folder,
         draw=_draw(names),
         regions=names.regions.named,
+        predicted={name: _predicted(names, name, one) for name, one in given.predicted.items()},
         cuts=_cuts(names),
         seals=_seals(names),
         tasks=tasks,
@@ -105,7 +106,8 @@ class _Names:
 
     def sample(self, path: Path, name: str) -> str:
         """Return a sample's name; a generator's samples are known only once it ran."""
-        return name if self.given.synthetic else self.known(path, name, self.given.inputs, "sample")
+        known = {**self.given.inputs, **self.given.predicted}
+        return name if self.given.synthetic else self.known(path, name, known, "sample")
 
     def channel(self, path: Path, name: str) -> str:
         return self.known(path, name, self.given.channels, "channel")
@@ -157,6 +159,22 @@ def _draw(names: _Names) -> Draw | None:
     name = names.known(("synthetic", "name"), given.name, SAMPLES, "generator")
     values = settings.arguments(SAMPLES[name], given.settings, names.scope, ("synthetic", "settings"))
     return Draw(SAMPLES[name], names.given.seed if given.seed is None else given.seed, values)
+
+
+def _predicted(names: _Names, name: str, given: model.Predicted) -> Predicted:
+    path: Path = ("predicted", name)
+    if name in names.given.inputs:
+        raise names.document.error(path, f"'{name}' is an input; give the predicted sample another name", on_key=True)
+    method = names.known((*path, "method"), given.method, names.given.methods, "method")
+    for column, text in given.columns.items():
+        names.at((*path, "columns", column), functools.partial(Derived, column, text))
+    used = names.events(("methods", method, "events"), names.given.methods[method].events).samples
+    if others := [one for one in used if one in names.given.predicted]:
+        text = (
+            f"the method '{method}' of '{name}' sees '{others[0]}', which is predicted itself; let it see inputs only"
+        )
+        raise names.document.error((*path, "method"), text)
+    return Predicted(method, dict(given.columns))
 
 
 def _cuts(names: _Names) -> dict[str, Region]:
@@ -284,7 +302,16 @@ def _process(names: _Names, name: str, given: model.Process) -> Process:
         label: tuple(_scaled(names, shift, place) for shift, place in _sides(names, one, (*path, "variations", label)))
         for label, one in given.variations.items()
     }
-    return Process(names.events((*path, "events"), given.events), variations)
+    if (given.events is None) == (given.method is None):
+        raise names.document.error(path, f"'{name}' needs either 'events' or 'method'", on_key=True)
+    if given.method is None:
+        return Process(names.events((*path, "events"), given.events or ""), variations, given.free)
+    if variations:
+        raise names.document.error(
+            path, f"'{name}' is a method's estimate: its variations are the method's", on_key=True
+        )
+    method = names.known((*path, "method"), given.method, names.given.methods, "method")
+    return Process(method, {}, given.free)
 
 
 def _scaled(names: _Names, shift: model.Shift, path: Path) -> Combination:

@@ -14,6 +14,7 @@ __all__ = [
     "Input",
     "Label",
     "Method",
+    "Predicted",
     "Process",
     "Seal",
     "Shift",
@@ -76,6 +77,17 @@ class Synthetic(_Closed):
     name: Text = Field(description="A row of backdrop.synthetic.SAMPLES.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Seed of the draw; without it the analysis' own.")
     settings: dict[Text, Any] = Field({}, description="Arguments of the generator.")
+
+
+class Predicted(_Closed):
+    """A sample that a method predicts: charge flips, to be subtracted where fakes are measured and applied."""
+
+    method: Name = Field(description="The method; all rows that it weights or draws are the sample.")
+    columns: dict[Text, Text] = Field(
+        {},
+        description="Columns that the predicted rows have instead of their own: name and expression, such as "
+        "'same_sign: true' for same-sign pairs made of opposite-sign ones.",
+    )
 
 
 class Seal(_Closed):
@@ -146,9 +158,16 @@ class Closure(_Closed):
 
 
 class Process(_Closed):
-    """A process from simulation in the fit."""
+    """A process beside the estimate in the fit: from simulation, or from another method."""
 
-    events: Text = Field(description="Samples with signs and factors, such as '1.2 * ttbar'.")
+    events: Text | None = Field(None, description="Samples with signs and factors, such as '1.2 * ttbar'.")
+    method: Name | None = Field(None, description="A method whose estimate it is, instead of 'events'.")
+    free: Finite | None = Field(
+        None,
+        gt=0,
+        description="Its normalisation is free: the relative change that a method's variation of the same name stands "
+        "for, 0.1 where up is 'data - 1.1 * diboson'; without such a variation any number.",
+    )
     variations: dict[Name, Variation] = Field(
         {}, description="Systematics by name (events only); a name that a method also has is one nuisance."
     )
@@ -160,7 +179,7 @@ class Fit(_Closed):
     data: SampleName = Field(description="The sample of observed events.")
     channels: list[Name] = Field(min_length=1, description="Channels of the fit; sealed ones enter as Asimov data.")
     methods: list[Name] | None = Field(None, description="Methods to fit with, one fit each; without it all of them.")
-    backgrounds: dict[Name, Process] = Field({}, description="Simulated processes beside the estimate.")
+    backgrounds: dict[Name, Process] = Field({}, description="Processes beside the estimate.")
     empty: Finite | None = Field(None, gt=0, description="Events in bins that expect none; without it an error.")
 
 
@@ -176,6 +195,7 @@ class Configuration(_Closed):
     inputs: dict[SampleName, Input] = Field({}, description="Samples that are read, by name.")
     lazy: bool = Field(False, description="Read files in chunks, never as a whole: for more than fits in memory.")
     synthetic: Synthetic | None = Field(None, description="Samples that are drawn, instead of 'inputs'.")
+    predicted: dict[SampleName, Predicted] = Field({}, description="Samples that methods predict, by name.")
     derived: dict[Text, Text] = Field({}, description="Columns computed from others: name and expression.")
     regions: dict[Name, Text] = Field({}, description="Cuts by name; '{A} & ~{B}' stands for other regions' cuts.")
     seal: list[Seal] = Field([], description="Rows that are not read.")

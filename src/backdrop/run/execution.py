@@ -93,7 +93,7 @@ def execute(
     measured = _maps(analysis, inputs)
     if analysis.fit is None:
         return Outcome(estimates, closures, observed, maps=measured, checks=found, warnings=texts)
-    spaces = {name: _workspace(analysis, analysis.fit, name, estimates[name], inputs) for name in analysis.fit.methods}
+    spaces = {name: _workspace(analysis, analysis.fit, name, estimates, inputs) for name in analysis.fit.methods}
     fits = {name: fit(one) for name, one in spaces.items()}
     return Outcome(estimates, closures, observed, spaces, fits, measured, found, texts)
 
@@ -221,7 +221,10 @@ def _yields(values: NDArray[Any], variances: NDArray[Any]) -> NDArray[Any]:
     return values if np.array_equal(values, variances) else np.stack([values, variances])
 
 
-def _workspace(analysis: Analysis, asked: Fit, name: str, found: Estimate, inputs: _Inputs) -> dict[str, Any]:
+def _workspace(
+    analysis: Analysis, asked: Fit, name: str, estimates: Mapping[str, Estimate], inputs: _Inputs
+) -> dict[str, Any]:
+    found = estimates[name]
     channels = tuple(analysis.channel(one) for one in asked.channels)
     where = target(analysis.tasks[name].method)
     relation = _relation(analysis, name, channels, found.only(*asked.channels), inputs)
@@ -229,13 +232,15 @@ def _workspace(analysis: Analysis, asked: Fit, name: str, found: Estimate, input
 
     def filled(process: Process) -> Estimate:
         if relation is None:
-            return _process(process, channels, [replace(one, region=one.region & where) for one in channels], inputs)
-        return _process(process, relation.all_channels, relation.filled, inputs)
+            inside = [replace(one, region=one.region & where) for one in channels]
+            return _process(process, channels, inside, inputs, estimates)
+        return _process(process, relation.all_channels, relation.filled, inputs, estimates)
 
     backgrounds |= {label: filled(one) for label, one in asked.backgrounds.items()}
     signal = None if asked.signal is None else {"signal": filled(Process(asked.signal))}
     data: dict[str, Events | None] = {one.name: observe(inputs.sample(asked.data), one, where) for one in channels}
-    return workspace(backgrounds, signal, data, empty="error" if asked.empty is None else asked.empty)
+    free = {label: one.free for label, one in asked.backgrounds.items() if one.free is not None}
+    return workspace(backgrounds, signal, data, empty="error" if asked.empty is None else asked.empty, free=free)
 
 
 def _relation(
@@ -253,8 +258,16 @@ def _relation(
     return relation
 
 
-def _process(process: Process, channels: tuple[Channel, ...], inside: Sequence[Channel], inputs: _Inputs) -> Estimate:
-    """Return simulated events of the rows inside, with their variations."""
+def _process(
+    process: Process,
+    channels: tuple[Channel, ...],
+    inside: Sequence[Channel],
+    inputs: _Inputs,
+    estimates: Mapping[str, Estimate],
+) -> Estimate:
+    """Return simulated events of the rows inside, with their variations, or the estimate of another method."""
+    if isinstance(process.events, str):
+        return estimates[process.events].only(*(one.name for one in channels))
 
     def filled(events: Combination) -> Estimate:
         return replace(template(inputs.of(events), inside), channels=channels)

@@ -131,7 +131,7 @@ def _fitted(analysis: Analysis, channel: str) -> set[str]:
     """Return the samples that the fit adds to a channel."""
     if analysis.fit is None or channel not in analysis.fit.channels:
         return set()
-    parts = [one.events for one in analysis.fit.backgrounds.values()]
+    parts = [one.events for one in analysis.fit.backgrounds.values() if isinstance(one.events, Combination)]
     parts += [] if analysis.fit.signal is None else [analysis.fit.signal]
     return {analysis.fit.data, *(name for part in parts for name in part.samples)}
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import io
+from ..channel import Channel
 from ..config.analysis import Analysis, Process, Task
 from ..config.combination import Combination
-from ..errors import BackdropError, DataError, nearest
+from ..errors import BackdropError, ConfigError, DataError, nearest
+from ..estimate import Setup, predicted
 from ..events import Events, Seal, Source
 from ..method import fit_columns, target
+from ..region import Region, evaluate, expression_columns
 
 if TYPE_CHECKING:
     from ..config.model import Input
@@ -57,6 +62,7 @@ def read(analysis: Analysis, opened: Collection[str] = (), *, lazy: bool | None 
         warnings.simplefilter("always")
         wait = analysis.configuration.lazy if lazy is None else lazy
         found = Samples(_drawn(analysis, seals), {}) if analysis.draw else _from_files(analysis, seals, wait)
+        found = replace(found, events={**found.events, **_predicted(analysis, found.events)})
     return Samples(found.events, found.files, tuple(dict.fromkeys(str(one.message) for one in caught)))
 
 
@@ -79,7 +85,30 @@ def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
             return None
         found |= {one.axis.name for one in analysis.variables if name in analysis.tasks[one.method].events.samples}
         found |= target(task.method).columns | (declared or frozenset() if name in task.events.samples else frozenset())
+    for label, one in analysis.predicted.items():
+        if name in analysis.tasks[one.method].events.samples:
+            more = needed_columns(analysis, label)
+            if more is None:
+                return None
+            found |= (set(more) - one.columns.keys()).union(*map(expression_columns, one.columns.values()))
     return sorted(found)
+
+
+def _predicted(analysis: Analysis, samples: Mapping[str, Source]) -> dict[str, Events]:
+    """Return the samples that methods predict."""
+    found = {}
+    for name, one in analysis.predicted.items():
+        task = analysis.tasks[one.method]
+        setup = Setup(task.method, task.events.of(samples))
+        asked = needed_columns(analysis, name)
+        if asked is None:
+            raise ConfigError(f"predicted sample '{name}': a method that sees it does not declare its columns")
+        inner = sorted((set(asked) - one.columns.keys()).union(*map(expression_columns, one.columns.values())))
+        rows = predicted(setup, [Channel(name, Region.everything())], inner, seed=analysis.configuration.seed)[name]
+        made = {column: evaluate(text, rows.columns) for column, text in one.columns.items()}
+        columns = {**rows.columns, **{column: np.broadcast_to(made, len(rows)) for column, made in made.items()}}
+        found[name] = replace(rows, columns=columns).relabel(name)
+    return found
 
 
 def _from_files(analysis: Analysis, seals: Mapping[str, Seal], lazy: bool) -> Samples:
@@ -154,14 +183,15 @@ def _tasks(analysis: Analysis) -> Iterator[Task]:
 def _used(analysis: Analysis) -> set[str]:
     """Return the names of the samples that the analysis needs."""
     names = {name for task in _tasks(analysis) for name in task.events.samples}
-    if analysis.fit is None:
-        return names
-    names |= {analysis.fit.data, *(analysis.fit.signal.samples if analysis.fit.signal else ())}
-    return names.union(*(one.samples for process in analysis.fit.backgrounds.values() for one in _all(process)))
+    if analysis.fit is not None:
+        names |= {analysis.fit.data, *(analysis.fit.signal.samples if analysis.fit.signal else ())}
+        names = names.union(*(one.samples for process in analysis.fit.backgrounds.values() for one in _all(process)))
+    return names - analysis.predicted.keys()
 
 
 def _all(process: Process) -> Iterator[Combination]:
-    yield process.events
+    if isinstance(process.events, Combination):
+        yield process.events
     for sides in process.variations.values():
         yield from sides
 
