@@ -10,7 +10,15 @@ import numpy as np
 
 import reference
 from backdrop import Channel, Region
-from backdrop.methods import ABCDModel, FakeFactor, FakeFactorModel, LikelihoodABCD, LikelihoodABCDModel
+from backdrop.methods import (
+    ABCDModel,
+    FakeFactor,
+    FakeFactorModel,
+    LikelihoodABCD,
+    LikelihoodABCDModel,
+    MatrixMethod,
+    MatrixModel,
+)
 from backdrop.methods.abcd import Plane
 from backdrop.methods.efficiency import Efficiency
 from backdrop.methods.transfer import Binned, Chebyshev, Constant, Polynomial
@@ -57,6 +65,42 @@ def likelihood_abcd(name: str = "likelihood_abcd", transfer: object = Constant()
     features = () if isinstance(transfer, Constant) else ("m",)
     return replace(
         one, name=name, method=method, types={"LikelihoodABCDModel": LikelihoodABCDModel}, features=features, replicas=0
+    )
+
+
+_LEPTONS = Leptons(z=8_000, single_fakes=12_000, single_prompt=1_500)
+
+
+def matrix() -> Case:
+    """Both efficiencies measured, in Z decays and in single leptons; events with many GeV of met are sealed."""
+    low = Region("low met", "met < 60")
+    axes = tuple(
+        hist.axis.Variable(edges, name=f"lep_{name}")
+        for name, edges in (("pt", (10, 20, 35, 100)), ("eta", (-2.5, -1, 1, 2.5)))
+    )
+    real = Efficiency(_LEPTONS.z_region & low, axes, tag="iso < 0.15", sample="data")
+    method = MatrixMethod(_LEPTONS.objects, real, Efficiency(_LEPTONS.fake_region, axes))
+    axis = hist.axis.Regular(2, 0, 60, name="met", label="missing momentum [GeV]")
+    fakes = sum(_LEPTONS.expected(truth, "TT") for truth in ("RF", "FR", "FF"))
+
+    def draw(seed: int) -> list[Table]:
+        data = _LEPTONS.draw(seed=seed)
+        prompt = _LEPTONS.simulation(seed=seed, size=1.0, negative=0.1)
+        return [
+            Table("data", dict(data.columns), data.weight),
+            Table("prompt", dict(prompt.columns), prompt.weight, factor=-1.0),
+        ]
+
+    return Case(
+        "matrix",
+        method,
+        (Channel("SR", _LEPTONS.pairs_region & low, (axis,)),),
+        draw,
+        fakes * _LEPTONS.off_z * _LEPTONS.met_shares(np.asarray(axis.edges)),
+        Region("high met", "met >= 60"),
+        {"MatrixModel": MatrixModel},
+        toys=30,
+        replicas=20,
     )
 
 
@@ -187,6 +231,7 @@ CASES = {
     "abcd_linear": lambda: abcd("abcd_linear", Polynomial("m", 1)),
     "likelihood_abcd": likelihood_abcd,
     "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),
+    "matrix": matrix,
     "sampler": sampler,
     "side_bands": side_bands,
     "two_leptons": two_leptons,
