@@ -69,38 +69,36 @@ def likelihood_abcd(name: str = "likelihood_abcd", transfer: object = Constant()
 
 
 _LEPTONS = Leptons(z=8_000, single_fakes=12_000, single_prompt=1_500)
+_PT = hist.axis.Variable(_LEPTONS.pt, name="lep_pt")
+_ETA = hist.axis.Variable(_LEPTONS.eta, name="lep_eta")
+_READ = ("lep_pt", "lep_eta", "lep_iso", "n_leptons", "same_sign", "m_ll", "met")
 
 
-def matrix() -> Case:
-    """Both efficiencies measured, in Z decays and in single leptons; events with many GeV of met are sealed."""
+def _lepton_tables(seed: int) -> list[Table]:
+    data, prompt = _LEPTONS.draw(seed=seed), _LEPTONS.simulation(seed=seed, size=1.0, negative=0.1)
+    return [
+        Table("data", {name: data[name] for name in _READ}, data.weight),
+        Table("prompt", {name: prompt[name] for name in _READ}, prompt.weight, factor=-1.0),
+    ]
+
+
+def matrix(name: str = "matrix", truths: tuple[str, ...] = ("RF", "FR", "FF"), **settings: str) -> Case:
+    """Both efficiencies are measured, in Z decays and in single leptons; events of high met are sealed."""
     low = Region("low met", "met < 60")
-    axes = tuple(
-        hist.axis.Variable(edges, name=f"lep_{name}")
-        for name, edges in (("pt", (10, 20, 35, 100)), ("eta", (-2.5, -1, 1, 2.5)))
-    )
-    real = Efficiency(_LEPTONS.z_region & low, axes, tag="iso < 0.15", sample="data")
-    method = MatrixMethod(_LEPTONS.objects, real, Efficiency(_LEPTONS.fake_region, axes))
+    real = Efficiency(_LEPTONS.z_region & low, (_PT, _ETA), tag="iso < 0.15", sample="data")
+    fake = Efficiency(_LEPTONS.fake_region, (_PT, _ETA))
     axis = hist.axis.Regular(2, 0, 60, name="met", label="missing momentum [GeV]")
-    fakes = sum(_LEPTONS.expected(truth, "TT") for truth in ("RF", "FR", "FF"))
-
-    def draw(seed: int) -> list[Table]:
-        data = _LEPTONS.draw(seed=seed)
-        prompt = _LEPTONS.simulation(seed=seed, size=1.0, negative=0.1)
-        return [
-            Table("data", dict(data.columns), data.weight),
-            Table("prompt", dict(prompt.columns), prompt.weight, factor=-1.0),
-        ]
-
+    number = sum(_LEPTONS.expected(truth, "TT") for truth in truths)
     return Case(
-        "matrix",
-        method,
+        name,
+        MatrixMethod(_LEPTONS.objects, real, fake, **settings),
         (Channel("SR", _LEPTONS.pairs_region & low, (axis,)),),
-        draw,
-        fakes * _LEPTONS.off_z * _LEPTONS.met_shares(np.asarray(axis.edges)),
+        _lepton_tables,
+        number * _LEPTONS.off_z * _LEPTONS.met_shares(np.asarray(axis.edges)),
         Region("high met", "met >= 60"),
         {"MatrixModel": MatrixModel},
-        toys=30,
-        replicas=20,
+        toys=20,
+        replicas=16,
     )
 
 
@@ -232,6 +230,7 @@ CASES = {
     "likelihood_abcd": likelihood_abcd,
     "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),
     "matrix": matrix,
+    "matrix_pattern": lambda: replace(matrix("matrix_pattern", ("FF",), fakes="FF"), toys=0),
     "sampler": sampler,
     "side_bands": side_bands,
     "two_leptons": two_leptons,
