@@ -97,7 +97,7 @@ def matrix(name: str = "matrix", truths: tuple[str, ...] = ("RF", "FR", "FF"), *
         number * _LEPTONS.off_z * _LEPTONS.met_shares(np.asarray(axis.edges)),
         Region("high met", "met >= 60"),
         {"MatrixModel": MatrixModel},
-        toys=20,
+        toys=12,
         replicas=16,
     )
 
