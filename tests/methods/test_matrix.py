@@ -13,6 +13,7 @@ import backdrop as bd
 from backdrop import Channel, Objects, Region, Setup, estimate
 from backdrop.errors import BlindedError, ConfigError, DataError, FitError
 from backdrop.maps import BinnedMap
+from backdrop.methods import load
 from backdrop.methods.efficiency import Efficiency
 from backdrop.methods.matrix import MatrixMethod, Number
 from backdrop.synthetic import Leptons, leptons
@@ -60,10 +61,10 @@ def test_pulls_are_those_of_a_unit_gaussian():
     toy = replace(TOY, events=smaller, z=0.0, single_fakes=0.0, single_prompt=0.0)
     assert all(sum(toy.expected(truth, tight) for truth in smaller) > 2000 for tight in ("TT", "TL", "LT", "LL"))
     model = MatrixMethod(TOY.objects, REAL, FAKE).fit(toy.draw(seed=0), rng=np.random.default_rng(1))
-    weights = [model.predict(toy.draw(seed=seed), SR.region).weight for seed in range(1, 151)]
+    weights = [model.predict(toy.draw(seed=seed), SR.region).weight for seed in range(1, 101)]
     pulls = np.array([(one.sum() - expected(FAKES, toy=toy)) / np.sqrt((one**2).sum()) for one in weights])
-    assert abs(pulls.mean()) < 3 / np.sqrt(150)
-    assert abs(pulls.std(ddof=1) - 1) < 3 / np.sqrt(300)
+    assert abs(pulls.mean()) < 3 / np.sqrt(100)
+    assert abs(pulls.std(ddof=1) - 1) < 3 / np.sqrt(200)
 
 
 def test_measured_efficiencies_close_and_their_errors_come_from_replicas():
@@ -101,17 +102,17 @@ def test_truth_fakes_in_the_simulation_change_nothing():
 
 
 def test_jets_near_leptons_change_the_fakes_and_an_axis_of_them_repairs_it():
-    toy = replace(TOY, single_fakes=60_000.0, overlap=0.5, overlap_factor=0.2, jets=0.5)
+    toy = replace(TOY, single_fakes=40_000.0, overlap=0.5, overlap_factor=0.2, jets=0.5)
     data = toy.draw(seed=9)
     veto = Channel("SR", SR.region & Region("veto", "n_jets == 0"))
     true = toy.off_z * sum(toy.expected(truth, "TT", veto=True) for truth in FAKES)
     method = MatrixMethod(TOY.objects, REAL, MEASURED_FAKE)
     events = data - toy.simulation(seed=9)
-    wrong = predicted(method, events, replicas=16, channel=veto)
+    wrong = predicted(method, events, replicas=8, channel=veto)
     assert wrong.value < true - 4 * wrong.total
     jet = hist.axis.Integer(0, 2, name="lep_jet")
     repaired = replace(method, fake=Efficiency(Leptons.fake_region, (*AXES, jet)))
-    right = predicted(repaired, events, replicas=16, channel=veto)
+    right = predicted(repaired, events, replicas=8, channel=veto)
     assert abs(right.value - true) < 4 * right.total
 
 
@@ -148,6 +149,17 @@ def test_slots_and_lists_give_the_same_weights():
     slots = method.fit(pairs, rng=rng).predict(pairs, Region.everything())
     np.testing.assert_array_equal(lists.weight, slots.weight)
     assert method.columns == ("pt1", "pt2", "eta1", "eta2", "iso1", "iso2")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"fakes": "RF", "sample": "data"}, {"tight": Number(1, 1), "fakes": Number(2)}, {"tight": "not all"}]
+)
+def test_models_survive_saving(settings, tmp_path):
+    data = TOY.draw(seed=4)
+    model = MatrixMethod(TOY.objects, REAL, FAKE, **settings).fit(data, rng=np.random.default_rng(1))
+    bd.io.save(model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    np.testing.assert_array_equal(model.predict(data, SR.region).weight, again.predict(data, SR.region).weight)
 
 
 def test_sealed_tight_rows_are_asked_for_and_refused():

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Index = NDArray[np.int64]
 
 __all__ = ["MatrixMethod", "MatrixModel", "Number"]
-
-_ROW = "__row"
 
 
 @dataclass(frozen=True)
@@ -183,6 +182,11 @@ class MatrixModel:
         """The rows that are weighted: all, tight and anti-tight."""
         return Region.everything()
 
+    @property
+    def maps(self) -> tuple[BinnedMap, ...]:
+        """Real and fake efficiency."""
+        return (self.real, self.fake)
+
     def predict(self, events: Events, region: Region) -> Events:
         """Return the events inside `region`, weighted with what they say of the composition in the target.
 
@@ -193,34 +197,47 @@ class MatrixModel:
         DataError
             If a lepton is outside a map, or a column not finite.
         """
-        rows = self._weighted(events.select(region))
-        flat = rows.with_columns({_ROW: np.arange(len(rows))}).flatten(self.leptons)
-        efficiency.check_objects(flat, self.leptons, (*self.real.columns, *self.fake.columns), region)
-        real, fake = self.real.evaluate(flat), self.fake.evaluate(flat)
-        self._check_apart(flat, real, fake, region)
-        offsets = np.r_[0, np.cumsum(np.bincount(flat[_ROW], minlength=len(rows)))]
+        rows = events.select(region)
+        return rows.with_weight(rows.weight * self._factors(rows, [self], region)[0])
+
+    def factors(self, rows: Events, models: Sequence[MatrixModel]) -> Array:
+        """Return what each row is weighted with by models of one fit, shape (members, n)."""
+        return self._factors(rows, models, self.reads)
+
+    def _factors(self, rows: Events, models: Sequence[MatrixModel], region: Region) -> Array:
+        out = np.zeros((len(models), len(rows)))
+        where = self._weighted(rows)
+        names = (*self.real.columns, *self.fake.columns)
+        flat = efficiency.flattened(rows._take(where), self.leptons, names)
+        efficiency.check_objects(flat, self.leptons, names, region)
+        offsets = np.searchsorted(flat[efficiency.ROW], np.arange(len(where) + 1))
         tight = flat[f"{self.leptons.name}_tight"]
-        weights = matrix_weights(real, fake, tight, offsets, target=self.tight, fakes=self.fakes)
-        return rows.with_weight(rows.weight * weights)
+        bins = self.real.index(flat), self.fake.index(flat)
+        for model, weights in zip(models, out, strict=True):
+            real, fake = model.real.values[bins[0]], model.fake.values[bins[1]]
+            self._check_apart(bins, real, fake, region)
+            weights[where] = matrix_weights(real, fake, tight, offsets, target=self.tight, fakes=self.fakes)
+        return out
 
-    def _weighted(self, rows: Events) -> Events:
-        if self.sample is None or rows.samples == (self.sample,):
-            return rows
-        found = np.array([name == self.sample for name in rows.samples], np.bool_)
-        return rows._take(np.flatnonzero(found[rows.sample]))
+    def _weighted(self, rows: Events) -> NDArray[np.int64]:
+        """Return the rows of the sample that is weighted."""
+        found = np.array([self.sample in (None, name) for name in rows.samples], np.bool_)
+        return np.flatnonzero(found[rows.sample])
 
-    def _check_apart(self, flat: Events, real: Array, fake: Array, region: Region) -> None:
+    def _check_apart(self, bins: tuple[Index, Index], real: Array, fake: Array, region: Region) -> None:
         bad = np.flatnonzero(~(real - fake >= self.closest))
         if not bad.size:
             return
-        first = flat._take(bad[:1])
-        places = [f"{one.name} in {one.bin_label(int(one.index(first)[0]))}" for one in (self.real, self.fake)]
-        r, f = float(real[bad[0]]), float(fake[bad[0]])
-        what = "not above" if r <= f else f"less than {self.closest:g} above"
+        first = bad[0]
+        r, f = (
+            f"{values[first]:.4g} ({one.name} in {one.bin_label(int(index[first]))})"
+            for one, values, index in zip(self.maps, (real, fake), bins, strict=True)
+        )
+        what = "not above" if real[first] <= fake[first] else f"less than {self.closest:g} above"
         raise FitError(
-            f"matrix method, region '{region.name}': r = {r:.4g} ({places[0]}) is {what} f = {f:.4g} ({places[1]}), "
-            f"for {bad.size} of {len(real)} leptons, so that tight leptons do not tell prompt from fake ones; merge "
-            "bins, tighten the selection, cut these leptons away, lower 'closest', or use the likelihood form"
+            f"matrix method, region '{region.name}': r = {r} is {what} f = {f}, for {bad.size} of {len(real)} leptons, "
+            "so that tight leptons do not tell prompt from fake ones; merge bins, tighten the selection, cut these "
+            "leptons away, lower 'closest', or use the likelihood form"
         )
 
     def state(self) -> dict[str, Any]:
