@@ -31,6 +31,7 @@ from backdrop.validation import Coverage, coverage
 
 from .harness import RESULTS, machine, versions
 from .intervals import IntervalEnsemble
+from .leptons import MatrixEnsemble
 
 KEPT = Path(__file__).resolve().parent / ".validate"
 STEP = 100
@@ -165,6 +166,12 @@ VALIDATIONS: Mapping[str, Validation] = {
         counts=(5.0, 10.0, 20.0, 50.0, 200.0, 1000.0, 10_000.0),
         seed=20_263,
         toys=2000,
+    ),
+    "matrix": MatrixEnsemble(
+        "Matrix method: 1 to 4 leptons with r = 0.9 ± 0.1 and f = 0.2 ± 0.1 each, 100 and 10 000 events",
+        numbers=(100.0, 10_000.0),
+        seed=20_264,
+        toys=1000,
     ),
 }
 

@@ -10,7 +10,15 @@ import numpy as np
 
 import reference
 from backdrop import Channel, Region
-from backdrop.methods import ABCDModel, FakeFactor, FakeFactorModel, LikelihoodABCD, LikelihoodABCDModel
+from backdrop.methods import (
+    ABCDModel,
+    FakeFactor,
+    FakeFactorModel,
+    LikelihoodABCD,
+    LikelihoodABCDModel,
+    MatrixMethod,
+    MatrixModel,
+)
 from backdrop.methods.abcd import Plane
 from backdrop.methods.efficiency import Efficiency
 from backdrop.methods.transfer import Binned, Chebyshev, Constant, Polynomial
@@ -57,6 +65,42 @@ def likelihood_abcd(name: str = "likelihood_abcd", transfer: object = Constant()
     features = () if isinstance(transfer, Constant) else ("m",)
     return replace(
         one, name=name, method=method, types={"LikelihoodABCDModel": LikelihoodABCDModel}, features=features, replicas=0
+    )
+
+
+_LEPTONS = Leptons(z=8_000, single_fakes=12_000, single_prompt=1_500)
+_PT = hist.axis.Variable(_LEPTONS.pt, name="lep_pt")
+_ETA = hist.axis.Variable(_LEPTONS.eta, name="lep_eta")
+_READ = ("lep_pt", "lep_eta", "lep_iso", "n_leptons", "same_sign", "m_ll", "met")
+
+
+def _lepton_tables(seed: int) -> list[Table]:
+    data, prompt = _LEPTONS.draw(seed=seed), _LEPTONS.simulation(seed=seed, size=1.0, negative=0.1)
+    return [
+        Table("data", {name: data[name] for name in _READ}, data.weight),
+        Table("prompt", {name: prompt[name] for name in _READ}, prompt.weight, factor=-1.0),
+    ]
+
+
+def matrix() -> Case:
+    """Both efficiencies are measured, in Z decays and in single leptons; events of high met are sealed."""
+    low = Region("low met", "met < 60")
+    real = Efficiency(_LEPTONS.z_region & low, (_PT, _ETA), tag="iso < 0.15", sample="data")
+    fake = Efficiency(_LEPTONS.fake_region, (_PT, _ETA))
+    axis = hist.axis.Regular(2, 0, 60, name="met", label="missing momentum [GeV]")
+    number = sum(_LEPTONS.expected(truth, "TT") for truth in ("RF", "FR", "FF"))
+    return Case(
+        "matrix",
+        MatrixMethod(_LEPTONS.objects, real, fake),
+        (Channel("SR", _LEPTONS.pairs_region & low, (axis,)),),
+        _lepton_tables,
+        number * _LEPTONS.off_z * _LEPTONS.met_shares(np.asarray(axis.edges)),
+        Region("high met", "met >= 60"),
+        {"MatrixModel": MatrixModel},
+        features=("lep_pt",),
+        # replicas measure both efficiencies anew: their pulls are those of a long validation
+        toys=0,
+        replicas=16,
     )
 
 
@@ -187,6 +231,7 @@ CASES = {
     "abcd_linear": lambda: abcd("abcd_linear", Polynomial("m", 1)),
     "likelihood_abcd": likelihood_abcd,
     "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),
+    "matrix": matrix,
     "sampler": sampler,
     "side_bands": side_bands,
     "two_leptons": two_leptons,

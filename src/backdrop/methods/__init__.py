@@ -11,6 +11,7 @@ from ..io import load as load_model
 from .abcd import ABCD, ABCDModel
 from .fake_factor import FakeFactor, FakeFactorModel
 from .likelihood_abcd import LikelihoodABCD, LikelihoodABCDModel
+from .matrix import MatrixMethod, MatrixModel
 
 __all__ = [
     "ABCD",
@@ -20,6 +21,8 @@ __all__ = [
     "FakeFactorModel",
     "LikelihoodABCD",
     "LikelihoodABCDModel",
+    "MatrixMethod",
+    "MatrixModel",
     "Row",
     "load",
 ]
@@ -41,6 +44,7 @@ METHODS: Mapping[str, Row] = {
         Row("abcd", ABCD, ABCDModel, "ABCD: transfer factor from two (nearly) independent variables"),
         Row("likelihood_abcd", LikelihoodABCD, LikelihoodABCDModel, "ABCD as a likelihood of the counts"),
         Row("fake_factor", FakeFactor, FakeFactorModel, "Fake factor: fake leptons from anti-tight ones"),
+        Row("matrix", MatrixMethod, MatrixModel, "Matrix method: fake leptons from tight and anti-tight ones"),
     )
 }
 

@@ -254,9 +254,12 @@ class Leptons:
         import hist
 
         axes = (hist.axis.Variable(self.pt, name="lep_pt"), hist.axis.Variable(self.eta, name="lep_eta"))
-        pairs = (("real_efficiency", np.array(self.real)), ("fake_efficiency", np.array(self.fake)))
-        real, fake = (BinnedMap(name, axes, one, np.diag((relative * one) ** 2)) for name, one in pairs)
-        return real, fake
+
+        def one(name: str, given: tuple[float, ...]) -> BinnedMap:
+            values = np.array(given)
+            return BinnedMap(name, axes, values, np.diag((relative * values) ** 2), bounds=(0.0, 1.0))
+
+        return one("real_efficiency", self.real), one("fake_efficiency", self.fake)
 
     @classmethod
     def spread(cls, count: int, events: float, bins: int = 20) -> Leptons:

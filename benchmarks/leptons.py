@@ -1,0 +1,124 @@
+"""Ensembles of lepton events with efficiencies of 0.9 ± 0.1 and 0.2 ± 0.1: the matrix method at few and at many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import backdrop as bd
+from backdrop.maps import BinnedMap
+from backdrop.methods.matrix import MatrixMethod, Number
+from backdrop.synthetic import Leptons
+from backdrop.tasks import Map, named_seed, resumable
+
+BATCH = 50
+LEVEL = 0.6827
+MANY = 2000.0
+"""Expected events from which pulls and intervals are held to a unit Gaussian."""
+
+
+@cache
+def toy(leptons: int, events: float) -> Leptons:
+    """Return what is drawn: so many leptons an event, every composition as frequent."""
+    return Leptons.spread(leptons, events)
+
+
+def drawn(leptons: int, events: float, seed: int, number: int) -> bd.Events:
+    """Return one toy's events."""
+    return toy(leptons, events).draw(seed=named_seed(seed, "leptons", leptons, repr(events), number))
+
+
+@cache
+def efficiencies(leptons: int) -> tuple[BinnedMap, BinnedMap]:
+    """Return the maps of r, in the momentum, and of f, in the pseudorapidity, as they are drawn."""
+    return toy(leptons, 1.0).maps()
+
+
+def truth(leptons: int, events: float, fakes: Number) -> float:
+    """Return the expected number of all-tight events with so many fakes."""
+    found, most = toy(leptons, events), leptons if fakes.high is None else fakes.high
+    kept = [one for one in found.events if fakes.low <= one.count("F") <= most]
+    return sum(found.expected(one, "T" * leptons) for one in kept)
+
+
+@dataclass(frozen=True)
+class MatrixEnsemble:
+    """The algebraic matrix method for 1 to 4 leptons: all tight, at least one or all of them fake.
+
+    The estimate is linear in the events, so its mean is the truth at any number of them; it is held to that within
+    three standard errors. Its square root of the sum of squared weights is an error where there are many events.
+    """
+
+    title: str
+    numbers: tuple[float, ...]
+    seed: int
+    toys: int
+
+    def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
+        """Yield the biases, pulls and coverages so far, one number of events and leptons after the other."""
+        rows: list[dict[str, Any]] = []
+        run = resumable(spread, home)
+        cases = [(events, leptons) for events in self.numbers for leptons in (1, 2, 3, 4)]
+        for done, (events, leptons) in enumerate(cases, start=1):
+            batches = [(leptons, events, self.seed, i, min(BATCH, self.toys - i)) for i in range(0, self.toys, BATCH)]
+            parts = list(run(estimated, batches))
+            for name, fakes in compositions(leptons).items():
+                found = np.concatenate([part[name] for part in parts])
+                rows.append(_row(name, leptons, events, truth(leptons, events, fakes), found))
+            yield {
+                "title": self.title,
+                "toys": done * self.toys,
+                "of": len(cases) * self.toys,
+                "seed": self.seed,
+                "met": all(row["met"] for row in rows),
+                "pulls": rows,
+            }
+
+
+def compositions(leptons: int) -> dict[str, Number]:
+    """Return what is estimated by name."""
+    return {"1 or more fake": Number(1), "all fake": Number(leptons)}
+
+
+def estimated(batch: tuple[int, float, int, int, int]) -> dict[str, np.ndarray]:
+    """Return estimate and error of each composition, shape (toys, 2), for the toys of a batch."""
+    leptons, events, seed, first, size = batch
+    everywhere, (real, fake) = bd.Region.everything(), efficiencies(leptons)
+    rng = np.random.default_rng(0)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in compositions(leptons)}
+    for number in range(first, first + size):
+        rows = drawn(leptons, events, seed, number)
+        for name, fakes in compositions(leptons).items():
+            method = MatrixMethod(Leptons.objects, real, fake, fakes=fakes)
+            weight = method.fit(rows, rng=rng).predict(rows, everywhere).weight
+            found[name].append((float(weight.sum()), float(np.sqrt((weight**2).sum()))))
+    return {name: np.array(pairs) for name, pairs in found.items()}
+
+
+def _row(name: str, leptons: int, events: float, true: float, found: np.ndarray) -> dict[str, Any]:
+    values, errors = found.T
+    toys, spread = len(values), float(values.std(ddof=1))
+    bias, bias_error = float(values.mean()) - true, spread / toys**0.5
+    pulls = (values - true) / errors
+    covered = float((np.abs(pulls) < 1.0).mean())
+    met = [abs(bias) < 3.0 * bias_error]
+    if events >= MANY:
+        met += [abs(pulls.mean()) < 3.0 / toys**0.5, abs(pulls.std(ddof=1) - 1.0) < 3.0 / (2.0 * toys) ** 0.5]
+        met += [abs(covered - LEVEL) < 3.0 * (LEVEL * (1.0 - LEVEL) / toys) ** 0.5]
+    return {
+        "quantity": f"{leptons} leptons, {events:g} events, {name}",
+        "true": round(true, 4),
+        "bias": round(bias, 4),
+        "bias_error": round(bias_error, 4),
+        "spread": round(spread, 4),
+        "pull_mean": round(float(pulls.mean()), 4),
+        "pull_width": round(float(pulls.std(ddof=1)), 4),
+        "coverage": round(covered, 4),
+        "negative": round(float((values < 0.0).mean()), 4),
+        "met": all(bool(one) for one in met),
+    }
