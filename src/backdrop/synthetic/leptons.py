@@ -31,10 +31,10 @@ _PAIRS = {"RR": 600.0, "RF": 800.0, "FR": 700.0, "FF": 3000.0}
 class Leptons:
     """Events of prompt and fake leptons, each tight with the probability of its bin in (pt, eta), independently.
 
-    There are Z decays (two prompt leptons of opposite charge, a mass of 91 ± 2.5 GeV), single fake leptons, single
-    prompt ones (which have more missing momentum), and events of any composition, whose leptons have equal charges.
-    The momenta of an event's leptons are independent and not sorted. The expected numbers are those of all leptons,
-    tight or not; the drawn ones are Poisson.
+    There are Z decays (two prompt leptons of opposite charge, a mass of 91 ± 2.5 GeV), single fake leptons (both with
+    little missing momentum), single prompt ones (with more of it), and events of any composition, whose leptons have
+    equal charges. The momenta of an event's leptons are independent and not sorted. The expected numbers are those of
+    all leptons, tight or not; the drawn ones are Poisson.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Leptons:
     equal
         Share of `events` whose charges are all equal; in the others the last lepton's is opposite.
     flip
-        Probability of a lepton from a Z decay to have the wrong charge.
+        Probability of a prompt lepton to have the wrong charge: of all, or in each bin.
     jets
         Mean number of jets, Poisson.
     overlap, overlap_factor
@@ -75,7 +75,7 @@ class Leptons:
     pt: tuple[float, ...] = (10.0, 20.0, 35.0, 100.0)
     eta: tuple[float, ...] = (-2.5, -1.0, 1.0, 2.5)
     equal: float = 1.0
-    flip: float = 0.0
+    flip: float | tuple[float, ...] = 0.0
     jets: float = 1.0
     overlap: float = 0.0
     overlap_factor: float = 1.0
@@ -93,11 +93,12 @@ class Leptons:
 
     def __post_init__(self) -> None:
         bins = (len(self.pt) - 1) * (len(self.eta) - 1)
-        for name in ("real", "fake", "real_shares", "fake_shares"):
-            if len(given := getattr(self, name)) != bins:
+        for name in ("real", "fake", "real_shares", "fake_shares", "flip"):
+            given = getattr(self, name)
+            if not isinstance(given, float | int) and len(given) != bins:
                 raise ConfigError(f"leptons: {bins} bins need as many numbers in '{name}', not {len(given)}")
         chances = [*self.real, *self.fake, *(self.overlap_factor * one for one in self.fake)]
-        if not all(0.0 <= one <= 1.0 for one in (*chances, self.equal, self.flip, self.overlap)):
+        if not all(0.0 <= one <= 1.0 for one in (*chances, *self._flips, self.equal, self.overlap)):
             raise ConfigError(f"leptons: every probability is from 0 to 1: {self}")
         if bad := [name for name in self.events if not name or set(name) - set("RF")]:
             raise ConfigError(f"leptons: a composition has one R or F for each lepton, such as 'RF', not '{bad[0]}'")
@@ -108,8 +109,8 @@ class Leptons:
         """Draw one data set.
 
         Lists ``lep_pt`` (GeV), ``lep_eta``, ``lep_iso``, ``lep_charge``, ``lep_jet`` (1 where it overlaps a jet) and
-        the truth ``lep_prompt``; event columns ``n_leptons``, ``n_jets``, ``met``, ``m_ll`` (GeV, 0 for one lepton) and
-        ``same_sign`` (all charges are equal; two leptons or more).
+        the truth ``lep_prompt`` and ``lep_flip`` (the charge is wrong); event columns ``n_leptons``, ``n_jets``,
+        ``met``, ``m_ll`` (GeV, 0 for one lepton) and ``same_sign`` (all charges are equal; two leptons or more).
 
         Parameters
         ----------
@@ -134,7 +135,8 @@ class Leptons:
         prompt = truths[kind[event], place] == "R"
         columns = self._event_columns(rng, kind, counts)
         flat = self._lepton_columns(rng, prompt, columns["n_jets"][event] > 0)
-        flat |= {"charge": self._charges(rng, kind, counts), "prompt": prompt}
+        flat |= {"flip": prompt & (rng.uniform(size=len(prompt)) < self._flips[flat.pop("bin")]), "prompt": prompt}
+        flat |= {"charge": np.where(flat["flip"], -1, 1) * self._charges(rng, kind, counts)}
         sums = np.bincount(event, flat["charge"], len(kind))
         columns |= {"same_sign": (np.abs(sums) == counts) & (counts > 1)}
         columns |= {f"lep_{name}": ak.unflatten(values, counts) for name, values in flat.items()}
@@ -148,11 +150,15 @@ class Leptons:
         return single | {f"events {truth}": (truth, number) for truth, number in self.events.items()}
 
     @property
+    def _flips(self) -> Array:
+        return np.broadcast_to(np.asarray(self.flip, np.float64), len(self.real))
+
+    @property
     def _truths(self) -> list[str]:
         return [truth for truth, _ in self._kinds.values()]
 
     def _event_columns(self, rng: np.random.Generator, kind: Any, counts: Any) -> dict[str, Any]:
-        scale = np.where(kind == 1, 15.0, np.where(kind == 2, 45.0, 40.0))
+        scale = np.where(kind < 2, 15.0, np.where(kind == 2, 45.0, 40.0))
         mass = np.where(kind == 0, rng.normal(_MASS, _WIDTH, len(kind)), 20.0 + rng.exponential(1 / _SLOPE, len(kind)))
         return {
             "n_leptons": counts,
@@ -176,15 +182,14 @@ class Leptons:
         tight = rng.uniform(size=size) < chance * np.where(jet, self.overlap_factor, 1.0)
         where = rng.uniform(size=size)
         found["iso"] = np.where(tight, 0.15 * where, 0.15 + 0.85 * where)
-        return found | {"jet": jet.astype(np.int64)}
+        return found | {"jet": jet.astype(np.int64), "bin": bins}
 
     def _charges(self, rng: np.random.Generator, kind: Any, counts: Any) -> NDArray[np.int64]:
         last = np.cumsum(counts) - 1
         charge = np.repeat(rng.choice([-1, 1], len(kind)), counts)
         opposite = np.where(kind == 0, True, (counts > 1) & (rng.uniform(size=len(kind)) >= self.equal))
         charge[last[opposite]] *= -1
-        flips = np.repeat(kind == 0, counts) & (rng.uniform(size=len(charge)) < self.flip)
-        return np.where(flips, -charge, charge)
+        return charge
 
     # ---- simulation ------------------------------------------------------------------------------------------------
 
