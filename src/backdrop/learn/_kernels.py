@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ITERATIONS = 100
 _PRECISION = 1e-13
+_NONE = 1e-9
 
 
 @numba.njit(cache=True, inline="always")
@@ -60,7 +61,9 @@ def _excess(count: float, mean: float) -> float:
         return mean
     if mean <= 0.0:
         return math.inf
-    return mean - count + count * math.log(count / mean)
+    surplus = (mean - count) / count
+    # at large counts the difference of mean and count would lose its digits
+    return count * (surplus - (math.log1p(surplus) if surplus > -0.5 else math.log(mean / count)))
 
 
 @numba.njit(cache=True, inline="always")
@@ -88,7 +91,8 @@ def _number(q: float, opposite: Array, same: Array, kappa: Array, leak: Array) -
 @numba.njit(cache=True, inline="always")
 def _profiled(q: float, number: float, opposite: float, same: float, mixed: float, own: float, out: Array) -> None:
     """Write the second derivatives by q and the background, N profiled, from those by the yields of both charges."""
-    total = q * q * same + (1.0 - q) ** 2 * opposite
+    # a number of decays that is zero does not move
+    total = q * q * same + (1.0 - q) ** 2 * opposite if number > _NONE else 0.0
     out[0] = _over(number * number * same * opposite, total)
     out[1] = _over(number * (1.0 - q) * opposite * mixed, total)
     out[2] = own - _over(q * q * mixed * mixed, total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Flips", "Side", "pairs", "same_sign_probability"]
 
 _STEPS = 500
-_INNER = 100
-_DISTANCE = 1e-12
+_DISTANCE = 1e-10
 _LIFT = 0.5
 _RIDGE = 1e-3
+_NEGLIGIBLE = 1e-10
 _HIGHEST = 0.5
-_DOUBLINGS = 40
 
 
 def same_sign_probability(first: Array, second: Array) -> Array:
@@ -275,7 +275,7 @@ class Flips:
             cells, spread = self._local(theta), self._spread(theta)
             gradient = cells[:, 1] @ spread[0] + cells[:, 2] @ spread[1]
             free = ~((theta <= low) & (gradient >= 0.0)) & ~((theta >= high) & (gradient <= 0.0))
-            metric = _metric(cells[:, 3:6] + _RIDGE * cells[:, 6:], spread)
+            metric = _metric(cells[:, 3:6] + _RIDGE * cells[:, 6:], spread) + self._bent(theta, cells)
             step = np.zeros(len(theta))
             step[free] = _inverse(metric[np.ix_(free, free)]) @ gradient[free]
             if float(gradient @ step) < _DISTANCE:
@@ -286,6 +286,18 @@ class Flips:
                 return theta
             theta, value = found
         raise FitError(f"the fit of {self.bins} flip rates did not end after {_STEPS} steps; merge bins")
+
+    def _bent(self, theta: Array, cells: Array) -> Array:
+        """Return what the products of factors add to the second derivatives."""
+        found = np.zeros((len(theta),) * 2)
+        rates, (one, two), (first, second) = self.rates(theta), self._indicators, self.cells
+        slope = cells[:, 1] @ ((1.0 - 2.0 * rates[second])[:, None] * one + (1.0 - 2.0 * rates[first])[:, None] * two)
+        for k, l in combinations(range(len(self.shape)), 2):
+            others = [theta[place] for i, place in enumerate(self._places) if i not in (k, l)]
+            np.add.at(found, (self._places[k], self._places[l]), slope * (np.prod(others, axis=0) if others else 1.0))
+        if self._smooth:
+            np.add.at(found, (self._size + first, self._size + second), np.where(first == second, 1.0, 2.0) * cells[:, 2])
+        return found + found.T
 
     def _shorter(
         self, theta: Array, step: Array, gradient: Array, value: float, limits: tuple[Array, Array]
@@ -378,11 +390,14 @@ def _metric(cells: Array, spread: tuple[Array, Array]) -> Array:
 
 
 def _inverse(matrix: Array) -> Array:
-    """Return the inverse of a symmetric matrix; what a product leaves open (a factor moved between axes) is dropped."""
+    """Return the inverse of a symmetric matrix, its eigenvalues made positive.
+
+    What a product leaves open (a factor moved between axes) is dropped.
+    """
     if not len(matrix):
         return matrix
     scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
     scale = np.where(scale > 0.0, scale, 1.0)
     values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    kept = values > 1e-10
-    return np.asarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale))
+    kept = np.abs(values) > _NEGLIGIBLE
+    return np.asarray((vectors[:, kept] / np.abs(values[kept])) @ vectors[:, kept].T / np.outer(scale, scale))
