@@ -282,7 +282,9 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
     reads = {model.reads for model in models if model.reads is not None}
     for region in reads:
         check_compatible(channel.region, region, "source")
-    rows = chunk.select(channel.region & reads.pop()) if len(reads) == 1 else chunk
+    # rows that a model moves may come from outside the region
+    still = len(reads) == 1 and not getattr(models[0], "moves", False)
+    rows = chunk.select(channel.region & reads.pop()) if still else chunk
     for i, model in enumerate(models):
         seen = rows if seeds is None else rows.bootstrap(seeds[i])
         part[:, i] += channel.fill(model.predict(seen, channel.region))

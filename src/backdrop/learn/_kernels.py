@@ -30,8 +30,8 @@ def _over(above: float, below: float) -> float:
 def _means(z: float, counts: Array, kappa: float, leak: float) -> tuple[float, float, bool, float]:
     """Return the best means of main window and side bands, whether the background is free, and what moves it.
 
-    The background is at its best where ``(1 + 1 / kappa) u (u - t) = main (u - t) + sides u``; u is the mean of the main
-    window, and t what it would be if the side bands held nothing but Z decays and other processes.
+    The background is at its best where ``(1 + 1 / kappa) u (u - t) = main (u - t) + sides u``; u is the mean of the
+    main window, and t what it would be if the side bands held nothing but Z decays and other processes.
     """
     main, sides, least, below = counts[0], counts[1], z + counts[2], leak * z + counts[3]
     if kappa == 0.0:
@@ -98,17 +98,13 @@ def _profiled(q: float, number: float, opposite: float, same: float, mixed: floa
     out[2] = own - _over(q * q * mixed * mixed, total)
 
 
-@numba.njit(
-    "float64[:, ::1](float64[::1], float64[::1], float64, float64[:, ::1], float64[:, ::1], float64[::1], float64[::1])",
-    cache=True,
-)
-def flip_cells(
-    q: Array, pooled: Array, share: float, opposite: Array, same: Array, kappa: Array, leak: Array
-) -> Array:
+@numba.njit("f8[:, ::1](f8[::1], f8[::1], f8, f8[:, ::1], f8[:, ::1], f8[::1], f8[::1])", cache=True)
+def flip_cells(q: Array, pooled: Array, share: float, opposite: Array, same: Array, kappa: Array, leak: Array) -> Array:
     """Return minus the logarithm of the likelihood of each cell and its derivatives, shape (cells, 9).
 
-    N and the backgrounds of the cell itself are at their best. The nine are the value; the slopes by q and by the pooled
-    background; the observed second derivatives (by q twice, by both, by the background twice); and the expected ones.
+    N and the backgrounds of the cell itself are at their best. The nine are the value; the slopes by q and by the
+    pooled background; the observed second derivatives (by q twice, by both, by the background twice); and the expected
+    ones.
 
     Parameters
     ----------
@@ -130,7 +126,7 @@ def flip_cells(
         number = _number(q[i], opposite[i], equal, kappa, leak)
         unlike, like = (1.0 - q[i]) * number, q[i] * number
         a, c, _, _ = _means(unlike, opposite[i], kappa[0], leak[0])
-        u, v, free, _ = _means(like, equal, kappa[1], leak[1])
+        u, v, _, _ = _means(like, equal, kappa[1], leak[1])
         first, second = _local(unlike, opposite[i], kappa[0], leak[0])
         third, fourth = _local(like, equal, kappa[1], leak[1])
         n, m = _over(equal[0], u), _over(equal[1], v)

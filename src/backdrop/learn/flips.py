@@ -60,10 +60,10 @@ class Side:
 
     main: Array
     sides: Array
-    others: Array
-    others_sides: Array
-    kappa: float
-    leak: float
+    others: Array | float = 0.0
+    others_sides: Array | float = 0.0
+    kappa: float = 0.0
+    leak: float = 0.0
 
     @property
     def kept(self) -> float:
@@ -83,7 +83,8 @@ class Side:
     @cached_property
     def table(self) -> Array:
         """All of it, shape (cells, 4)."""
-        return np.ascontiguousarray(np.stack([self.main, self.sides, self.others, self.others_sides], axis=1))
+        parts = np.broadcast_arrays(self.main, self.sides, self.others, self.others_sides)
+        return np.ascontiguousarray(np.stack(parts, axis=1), np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +123,12 @@ class Flips:
                     f"{name} sign: kappa = {side.kappa:g} and leak = {side.leak:g} must not be negative, and their "
                     "product below one: else the side bands hold more of the Z than the main window"
                 )
-            for what in ("main", "sides", "others", "others_sides"):
-                if (bad := np.flatnonzero(~(getattr(side, what) >= 0.0))).size:
-                    i, j = (int(one[bad[0]]) for one in self.cells)
-                    raise DataError(
-                        f"{name} sign, {what}: {getattr(side, what)[bad[0]]:g} pairs in the cell of bins {i} and {j}; "
-                        "a likelihood needs counts: merge bins, or drop negative weights"
-                    )
+            if (bad := np.argwhere(~(side.table >= 0.0))).size:
+                i, j = (int(one[bad[0, 0]]) for one in self.cells)
+                raise DataError(
+                    f"{name} sign: {side.table[tuple(bad[0])]:g} pairs of bins {i} and {j}, but a likelihood needs "
+                    "counts: merge bins, or drop negative weights"
+                )
 
     @property
     def bins(self) -> int:
@@ -296,7 +296,9 @@ class Flips:
             others = [theta[place] for i, place in enumerate(self._places) if i not in (k, l)]
             np.add.at(found, (self._places[k], self._places[l]), slope * (np.prod(others, axis=0) if others else 1.0))
         if self._smooth:
-            np.add.at(found, (self._size + first, self._size + second), np.where(first == second, 1.0, 2.0) * cells[:, 2])
+            np.add.at(
+                found, (self._size + first, self._size + second), np.where(first == second, 1.0, 2.0) * cells[:, 2]
+            )
         return found + found.T
 
     def _shorter(
