@@ -63,7 +63,8 @@ def _excess(count: float, mean: float) -> float:
         return math.inf
     surplus = (mean - count) / count
     # at large counts the difference of mean and count would lose its digits
-    return count * (surplus - (math.log1p(surplus) if surplus > -0.5 else math.log(mean / count)))
+    log = math.log1p(surplus) if surplus > -0.5 else math.log(mean / count)
+    return count * (surplus - log)
 
 
 @numba.njit(cache=True, inline="always")
@@ -83,19 +84,26 @@ def _number(q: float, opposite: Array, same: Array, kappa: Array, leak: Array) -
         if not low < trial < high:
             trial = 0.5 * (low + high)
         if abs(trial - number) <= _PRECISION * (1.0 + number):
-            return trial
+            return float(trial)
         number = trial
-    return number
+    return float(number)
 
 
 @numba.njit(cache=True, inline="always")
-def _profiled(q: float, number: float, opposite: float, same: float, mixed: float, own: float, out: Array) -> None:
-    """Write the second derivatives by q and the background, N profiled, from those by the yields of both charges."""
+def _profiled(
+    q: float, number: float, opposite: float, same: float, mixed: float, own: float, apart: float, out: Array
+) -> None:
+    """Write the second derivatives by q and the background, N profiled, from those by the yields of both charges.
+
+    `apart` is how much larger the slope of the logarithm of the likelihood is by the same-sign yield.
+    """
+    total = q * q * same + (1.0 - q) ** 2 * opposite
+    cross = number * (q * same - (1.0 - q) * opposite) - apart
     # a number of decays that is zero does not move
-    total = q * q * same + (1.0 - q) ** 2 * opposite if number > _NONE else 0.0
-    out[0] = _over(number * number * same * opposite, total)
-    out[1] = _over(number * (1.0 - q) * opposite * mixed, total)
-    out[2] = own - _over(q * q * mixed * mixed, total)
+    moved = 1.0 / total if number > _NONE and total > 0.0 else 0.0
+    out[0] = number * number * (same + opposite) - cross * cross * moved
+    out[1] = number * mixed - cross * q * mixed * moved
+    out[2] = own - q * q * mixed * mixed * moved
 
 
 @numba.njit("f8[:, ::1](f8[::1], f8[::1], f8, f8[:, ::1], f8[:, ::1], f8[::1], f8[::1])", cache=True)
@@ -136,11 +144,11 @@ def flip_cells(q: Array, pooled: Array, share: float, opposite: Array, same: Arr
         out[i, 1] = number * (first - third)
         out[i, 2] = 1.0 - n + share * (1.0 - m)
         one, two = _over(n, u), _over(m, v)
-        _profiled(q[i], number, second, fourth, one + leak[1] * share * two, one + share**2 * two, out[i, 3:6])
+        _profiled(q[i], number, second, fourth, one + leak[1] * share * two, one + share**2 * two, third - first, out[i, 3:6])
         known = _over((1.0 - kappa[0] * leak[0]) ** 2, a + kappa[0] ** 2 * c)
         one, two = _over(1.0, u), _over(1.0, v)
         alike = one + leak[1] ** 2 * two
         if kappa[1] > 0.0:
             alike = _over((1.0 - kappa[1] * leak[1]) ** 2, u + kappa[1] ** 2 * v)
-        _profiled(q[i], number, known, alike, one + leak[1] * share * two, one + share**2 * two, out[i, 6:9])
+        _profiled(q[i], number, known, alike, one + leak[1] * share * two, one + share**2 * two, 0.0, out[i, 6:9])
     return out

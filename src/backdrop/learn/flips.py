@@ -23,7 +23,8 @@ __all__ = ["Flips", "Side", "pairs", "same_sign_probability"]
 _STEPS = 500
 _DISTANCE = 1e-10
 _LIFT = 0.5
-_RIDGE = 1e-3
+_FINEST = 1e-3
+_RIDGE = 1e-6
 _NEGLIGIBLE = 1e-10
 _HIGHEST = 0.5
 
@@ -142,7 +143,8 @@ class Flips:
 
     def of_bins(self, cells: Array) -> Array:
         """Return what the electrons of each bin have of numbers of pairs, shape (bins,)."""
-        return sum((np.bincount(one, cells, self.bins) for one in self.cells), np.zeros(self.bins))
+        first, second = (np.bincount(one, cells, self.bins) for one in self.cells)
+        return np.asarray(first + second, np.float64)
 
     @cached_property
     def electrons(self) -> Array:
@@ -292,9 +294,10 @@ class Flips:
         found = np.zeros((len(theta),) * 2)
         rates, (one, two), (first, second) = self.rates(theta), self._indicators, self.cells
         slope = cells[:, 1] @ ((1.0 - 2.0 * rates[second])[:, None] * one + (1.0 - 2.0 * rates[first])[:, None] * two)
-        for k, l in combinations(range(len(self.shape)), 2):
-            others = [theta[place] for i, place in enumerate(self._places) if i not in (k, l)]
-            np.add.at(found, (self._places[k], self._places[l]), slope * (np.prod(others, axis=0) if others else 1.0))
+        for pair in combinations(range(len(self.shape)), 2):
+            others = [theta[place] for i, place in enumerate(self._places) if i not in pair]
+            moved = slope * np.prod(others, axis=0) if others else slope
+            np.add.at(found, tuple(self._places[k] for k in pair), moved)
         if self._smooth:
             np.add.at(
                 found, (self._size + first, self._size + second), np.where(first == second, 1.0, 2.0) * cells[:, 2]
@@ -356,10 +359,12 @@ class Flips:
     def _lower(self, place: int, fall: float) -> float:
         from scipy.optimize import brentq
 
-        best, least = float(self.fitted[place]), self.value(self.best) + fall
-        if best == 0.0 or self.profile(place, 0.0) <= least:
-            return 0.0
-        return float(brentq(lambda rate: self.profile(place, rate) - least, 0.0, best, xtol=1e-4 * best))
+        low, least = float(self.fitted[place]), self.value(self.best) + fall
+        while low > _FINEST * float(self.lift[place]):
+            high, low = low, low / 2.0
+            if self.profile(place, low) > least:
+                return float(brentq(lambda rate: self.profile(place, rate) - least, low, high, xtol=1e-4 * high))
+        return 0.0
 
     def _upper(self, place: int, fall: float) -> float:
         from scipy.optimize import brentq

@@ -75,7 +75,7 @@ class Window:
         Examples
         --------
         >>> Window.around("m", 91.0, 14.0).sides
-        Region("beside the Z", "(abs(m - 91.0) >= 14.0) & (abs(m - 91.0) < 28.0)")
+        Region('beside the Z', '(abs(m - 91.0) >= 14.0) & (abs(m - 91.0) < 28.0)')
         """
         away = f"abs({column} - {centre!r})"
         sides = Region("beside the Z", f"({away} >= {half!r}) & ({away} < {2.0 * half!r})")
@@ -301,9 +301,8 @@ class ChargeFlipModel:
         of_first = which * equal < first * (1.0 - second)
         left = 1.0 - loss.shift - loss.smear * ndtri(np.maximum(width, 2.0**-54))
         moved = {name: rows[name] * np.sqrt(left) for name in loss.masses}
-        for name, chosen in zip(
-            (one.format(loss.momentum) for one in self.electrons), (of_first, ~of_first), strict=True
-        ):
+        for pattern, chosen in zip(self.electrons, (of_first, ~of_first), strict=True):
+            name = pattern.format(loss.momentum)
             moved[name] = np.where(chosen, rows[name] * left, rows[name])
         return rows.with_columns(moved)
 

@@ -27,9 +27,9 @@ _HALF, _FAR = 14.0, (130.0, 200.0)
 class FlippedPairs:
     """Electron pairs in bins of (pt, |eta|), of which each electron flips its charge with the rate of its bin.
 
-    The electrons of a pair are independent, and even within a bin. Z decays have a Gaussian mass of 91 ± 2.5 GeV, except
-    for a tail that is even from 63 to 119 GeV; one flipped electron lowers the mass by 1 GeV. Background pairs have
-    even masses from 62 to 119 GeV, far pairs from 130 to 200 GeV.
+    The electrons of a pair are independent, and even within a bin. Z decays have a Gaussian mass of 91 ± 2.5 GeV,
+    except for a tail that is even from 63 to 119 GeV; one flipped electron lowers the mass by 1 GeV. Background pairs
+    have even masses from 62 to 119 GeV, far pairs from 130 to 200 GeV.
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class FlippedPairs:
     Examples
     --------
     >>> toy = FlippedPairs(pairs=1000.0)
-    >>> float(toy.same_sign.round(5))
-    0.01136
+    >>> round(toy.same_sign, 5)
+    0.00847
     """
 
     pairs: float = 200_000.0
@@ -66,8 +66,8 @@ class FlippedPairs:
         bins = (len(self.pt) - 1) * (len(self.abs_eta) - 1)
         if len(self.rates) != bins or len(self.shares) != bins or not np.isclose(sum(self.shares), 1.0):
             raise ConfigError(
-                f"{bins} bins need as many rates and shares ({len(self.rates)} and {len(self.shares)}), and shares that "
-                f"add up to one ({sum(self.shares):g})"
+                f"{bins} bins need as many rates and shares ({len(self.rates)} and {len(self.shares)}), and shares "
+                f"that add up to one ({sum(self.shares):g})"
             )
 
     @property
