@@ -144,11 +144,14 @@ def flip_cells(q: Array, pooled: Array, share: float, opposite: Array, same: Arr
         out[i, 1] = number * (first - third)
         out[i, 2] = 1.0 - n + share * (1.0 - m)
         one, two = _over(n, u), _over(m, v)
-        _profiled(q[i], number, second, fourth, one + leak[1] * share * two, one + share**2 * two, third - first, out[i, 3:6])
+        _profiled(
+            q[i], number, second, fourth, one + leak[1] * share * two, one + share**2 * two, third - first, out[i, 3:6]
+        )
         known = _over((1.0 - kappa[0] * leak[0]) ** 2, a + kappa[0] ** 2 * c)
         one, two = _over(1.0, u), _over(1.0, v)
         alike = one + leak[1] ** 2 * two
         if kappa[1] > 0.0:
             alike = _over((1.0 - kappa[1] * leak[1]) ** 2, u + kappa[1] ** 2 * v)
-        _profiled(q[i], number, known, alike, one + leak[1] * share * two, one + share**2 * two, 0.0, out[i, 6:9])
+        mixed, own = one + leak[1] * share * two, one + share**2 * two
+        _profiled(q[i], number, known, alike, mixed, own, 0.0, out[i, 6:9])
     return out

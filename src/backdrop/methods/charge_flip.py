@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, FitError
-from ..events import Events, check_finite
-from ..learn.flips import Flips, Side, same_sign_probability
+from ..errors import ConfigError
+from ..events import Events
+from ..learn.flips import same_sign_probability
 from ..maps import BinnedMap
 from ..region import Region
 from ..tasks import named_seed
+from .flip_rates import Cells, electron, measured
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = [
-    "ChargeFlip",
-    "ChargeFlipModel",
-    "EnergyLoss",
-    "Factorisation",
-    "FlipRates",
-    "Window",
-    "factorisation",
-    "measure",
-    "scale_factor",
-    "simulation_weights",
-]
+__all__ = ["ChargeFlip", "ChargeFlipModel", "EnergyLoss", "Window"]
 
 
 @dataclass(frozen=True)
@@ -75,11 +64,16 @@ class Window:
         Examples
         --------
         >>> Window.around("m", 91.0, 14.0).sides
-        Region('beside the Z', '(abs(m - 91.0) >= 14.0) & (abs(m - 91.0) < 28.0)')
+        Region('beside the Z', '((m > 63.0) & (m <= 77.0)) | ((m > 105.0) & (m <= 119.0))')
         """
-        away = f"abs({column} - {centre!r})"
-        sides = Region("beside the Z", f"({away} >= {half!r}) & ({away} < {2.0 * half!r})")
-        return cls(Region("Z window", f"{away} < {half!r}"), sides, 1.0, leak)
+        far, low, high, end = (f"{centre + times * half!r}" for times in (-2.0, -1.0, 1.0, 2.0))
+        main = Region("Z window", _within(column, low, high))
+        sides = Region("beside the Z", f"({_within(column, far, low)}) | ({_within(column, high, end)})")
+        return cls(main, sides, 1.0, leak)
+
+
+def _within(column: str, low: str, high: str) -> str:
+    return f"({column} > {low}) & ({column} <= {high})"
 
 
 @dataclass(frozen=True)
@@ -157,7 +151,7 @@ class ChargeFlip:
     - The source contains pairs whose charges are random (fakes): subtract them, or they are flipped as well.
     - Bins are wide where the rate rises steeply: pairs of equal bins are not what their mean rate says.
     - A bin expects less than about two flips: the rate is not negative, so its mean is too high when most data sets
-      show none (see `FlipRates.interval`, which covers).
+      show none (see `backdrop.methods.flip_rates.FlipRates.interval`, which covers).
     - The background of the same-sign window is not small against flips, and its electrons are correlated.
 
     Raises
@@ -246,7 +240,15 @@ class ChargeFlip:
         FitError
             If a bin holds no electron.
         """
-        return ChargeFlipModel(self.source, measure(self, events).rates, self.electrons, self.loss)
+        return self.fit_members(events, events.weight[None, :], rngs=[rng])[0]
+
+    def fit_members(
+        self, events: Events, weights: Array, *, rngs: Sequence[np.random.Generator]
+    ) -> tuple[ChargeFlipModel, ...]:
+        """Measure the flip rates for each row of weights, shape (members, n)."""
+        cells = Cells.of(self, events)
+        maps = [measured(cells, weight).rates for weight in weights]
+        return tuple(ChargeFlipModel(self.source, rates, self.electrons, self.loss) for rates in maps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,8 +291,8 @@ class ChargeFlipModel:
         equal = same_sign_probability(first, second)
         return rows.with_weight(rows.weight * equal / (1.0 - equal))
 
-    def _rates(self, rows: Events, electron: int) -> Array:
-        return self.rates.evaluate(_electron(rows, self.rates.columns, self.electrons[electron], self.reads))
+    def _rates(self, rows: Events, which: int) -> Array:
+        return self.rates.evaluate(electron(rows, self.rates.columns, self.electrons[which], self.reads))
 
     def _moved(self, rows: Events, loss: EnergyLoss, first: Array, second: Array) -> Events:
         """Return the rows with one electron's momentum and the masses moved; the draws are hashes of the rows' keys."""
@@ -325,216 +327,3 @@ class ChargeFlipModel:
             loss = EnergyLoss(float(shift), float(smear), momentum, tuple(masses))
         first, second = state["electrons"]
         return cls(Region(*state["reads"]), BinnedMap.from_state(state["rates"]), (first, second), loss)
-
-
-# ---- the measurement -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class FlipRates:
-    """Measured flip rates.
-
-    Attributes
-    ----------
-    rates
-        The map, with its covariance.
-    likelihood
-        The likelihood of the counts.
-    """
-
-    rates: BinnedMap
-    likelihood: Flips
-
-    def __repr__(self) -> str:
-        rows = []
-        for place, (rate, flips) in enumerate(zip(self.rates.values, self.flips, strict=True)):
-            low, high = self.interval(place)
-            rows.append(f"  {self.rates.bin_label(place)}: {rate:.3g} ({low:.3g} to {high:.3g}), {flips:.3g} flips")
-        return "\n".join(["FlipRates(", *rows, ")"])
-
-    @property
-    def flips(self) -> Array:
-        """Expected flips of each bin's electrons in the window, shape (bins,)."""
-        return self.rates.values * self.likelihood.electrons
-
-    def interval(self, place: int, level: float = 0.6827) -> tuple[float, float]:
-        """Return the interval of a bin's rate; it starts at 0 and ends at an upper limit where no flip was seen."""
-        return self.likelihood.interval(place, level)
-
-
-def measure(method: ChargeFlip, events: Events) -> FlipRates:
-    """Measure the flip rates of each bin.
-
-    Raises
-    ------
-    DataError
-        If there is no opposite-sign pair in the window, a column is not finite or outside the axes, or another sample
-        has positive weights.
-    FitError
-        If a bin holds no electron.
-    """
-    found, empty = _counted(method, events), method.empty_map
-    if (bad := np.flatnonzero(found.electrons <= 0.0)).size:
-        raise FitError(
-            f"region '{method.opposite.main.name}' holds no electron of a Z decay with {empty.bin_label(int(bad[0]))}, "
-            "so nothing says what its flip rate is; merge bins or widen the region"
-        )
-    return FlipRates(replace(empty, values=found.fitted, covariance=found.covariance()), found)
-
-
-@dataclass(frozen=True)
-class Factorisation:
-    """A test of whether rates are products of one factor for each axis: the likelihood ratio to free rates."""
-
-    statistic: float
-    degrees: int
-    p_value: float
-
-
-def factorisation(method: ChargeFlip, events: Events) -> Factorisation:
-    """Test whether the flip rates factorise; the p-value holds where bins have some ten flips.
-
-    Raises
-    ------
-    ConfigError
-        If there is one axis.
-    """
-    from scipy.stats import chi2
-
-    shape = method.empty_map.shape
-    if len(shape) < 2:
-        raise ConfigError("flip rates of one axis have nothing to factorise")
-    free, product = (_counted(replace(method, form=form), events) for form in _FORMS)
-    statistic = max(2.0 * (product.value(product.best) - free.value(free.best)), 0.0)
-    degrees = int(np.prod(shape) - sum(shape) + len(shape) - 1)
-    return Factorisation(statistic, degrees, float(chi2.sf(statistic, degrees)) if degrees else 1.0)
-
-
-_FORMS: tuple[Literal["free", "factorised"], ...] = ("free", "factorised")
-
-
-@dataclass(frozen=True, eq=False)
-class _Counter:
-    """Counts pairs of bins."""
-
-    method: ChargeFlip
-    events: Events
-
-    @cached_property
-    def data(self) -> Events:
-        return self.events.only(self.method.observed)
-
-    @cached_property
-    def scale(self) -> float:
-        """The weight of one count; one for data."""
-        weight = self.data.select(self.method.training).weight
-        return float((weight**2).sum() / weight.sum())
-
-    @cached_property
-    def cell(self) -> NDArray[np.int64]:
-        bins = self.method.empty_map.size
-        first, second = np.triu_indices(bins)
-        found = np.zeros((bins, bins), np.int64)
-        found[first, second] = found[second, first] = np.arange(len(first))
-        return found
-
-    def fill(self, events: Events, region: Region) -> Array:
-        rows, empty = events.select(region), self.method.empty_map
-        first, second = (
-            empty.index(_electron(rows, empty.columns, pattern, region)) for pattern in self.method.electrons
-        )
-        return np.bincount(self.cell[first, second], rows.weight, self.cell.max() + 1) / self.scale
-
-    def others(self, region: Region) -> Array:
-        total = np.zeros(int(self.cell.max()) + 1)
-        for name in self.events.samples:
-            if name != self.method.observed:
-                values = self.fill(self.events.only(name), region)
-                if (values > 0.0).any():
-                    raise DataError(
-                        f"sample '{name}' adds to the data in region '{region.name}': take it from the data, as in "
-                        f"'{self.method.observed} - {name}'; where its own weights add up to less than zero, merge bins"
-                    )
-                total -= values
-        return total
-
-    def side(self, role: Region, window: Window) -> Side:
-        main = role & window.main
-        counts, others = self.fill(self.data, main), self.others(main)
-        if window.sides is None:
-            return Side(counts, 0.0 * counts, others)
-        sides = role & window.sides
-        return Side(counts, self.fill(self.data, sides), others, self.others(sides), window.kappa, window.leak)
-
-
-def _counted(method: ChargeFlip, events: Events) -> Flips:
-    counter = _Counter(method, events)
-    counter.data.require(method.source & method.opposite.main, method.columns)
-    shape = method.empty_map.shape
-    return Flips(
-        counter.side(method.source, method.opposite),
-        counter.side(method.target, method.same),
-        shape if method.form == "factorised" else (int(np.prod(shape)),),
-        method.background == "pooled",
-    )
-
-
-def _electron(rows: Events, names: tuple[str, ...], pattern: str, region: Region) -> dict[str, Any]:
-    """Return the quantities of one electron."""
-    for name in names:
-        check_finite(rows[pattern.format(name)], pattern.format(name), region.name)
-    return {name: rows[pattern.format(name)] for name in names}
-
-
-# ---- simulation ----------------------------------------------------------------------------------------------------
-
-
-def scale_factor(data: BinnedMap, simulation: BinnedMap) -> BinnedMap:
-    """Return the ratio of the rates in data and in simulation, with its covariance.
-
-    Raises
-    ------
-    ConfigError
-        If the maps have other bins.
-    DataError
-        If a rate of the simulation is zero.
-    """
-    if [[*axis.edges] for axis in data.axes] != [[*axis.edges] for axis in simulation.axes]:
-        raise ConfigError("scale factors need rates of data and simulation in the same bins")
-    if (bad := np.flatnonzero(simulation.values <= 0.0)).size:
-        raise DataError(f"no electron flips in the simulation with {data.bin_label(int(bad[0]))}; merge bins")
-    ratio = data.values / simulation.values
-    by_data, by_simulation = np.diag(1.0 / simulation.values), np.diag(ratio / simulation.values)
-    covariance = by_data @ data.covariance @ by_data + by_simulation @ simulation.covariance @ by_simulation
-    return BinnedMap("flip_scale_factor", data.axes, ratio, covariance, flow=data.flow)
-
-
-def simulation_weights(
-    events: Events,
-    data: BinnedMap,
-    simulation: BinnedMap,
-    *,
-    flipped: tuple[str, str],
-    electrons: tuple[str, str] = ("{}1", "{}2"),
-) -> Array:
-    """Return what corrects simulated pairs to the flip rates of data, shape (n,).
-
-    A flipped electron has the weight ``e_data / e_simulation``, another one ``(1 - e_data) / (1 - e_simulation)``.
-
-    Parameters
-    ----------
-    events
-        The simulated pairs.
-    data, simulation
-        The rates.
-    flipped
-        Columns that say whether the first and the second electron flipped.
-    electrons
-        The columns of both electrons.
-    """
-    factor, weight = scale_factor(data, simulation), np.ones(len(events))
-    for truth, pattern in zip(flipped, electrons, strict=True):
-        columns = _electron(events, data.columns, pattern, Region.everything())
-        kept = (1.0 - data.evaluate(columns)) / (1.0 - simulation.evaluate(columns))
-        weight *= np.where(np.asarray(events[truth], np.bool_), factor.evaluate(columns), kept)
-    return weight

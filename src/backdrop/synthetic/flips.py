@@ -49,7 +49,7 @@ class FlippedPairs:
     --------
     >>> toy = FlippedPairs(pairs=1000.0)
     >>> round(toy.same_sign, 5)
-    0.00847
+    0.00827
     """
 
     pairs: float = 200_000.0
