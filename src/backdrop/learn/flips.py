@@ -98,7 +98,8 @@ class Flips:
 
     The background of same sign is ``b_ij = 2 beta_i beta_j`` (``beta_i^2`` for i = j) where it is pooled, with one
     free beta for each bin: its two electrons are independent. A background of its own in each cell is profiled there,
-    which needs some ten events a cell in the side bands: with few, so many free numbers bias the rates.
+    which needs some ten events a cell in the side bands: with few, leakage that fluctuates up counts as background and
+    nothing makes up for it.
 
     The rate of a bin is the product of one factor for each axis of `shape`: with one axis the rates are free.
 

@@ -207,7 +207,7 @@ class Cells:
 
     def _others(self, part: _Part, weight: Array) -> Array:
         total = np.zeros(1)
-        for name in self.samples.keys() - {self.method.observed}:
+        for name in (one for one in self.samples if one != self.method.observed):
             values = self._filled(part, name, weight)
             if (values > 0.0).any():
                 raise DataError(
