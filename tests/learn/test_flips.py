@@ -241,7 +241,7 @@ def test_counts_that_no_likelihood_has_are_refused() -> None:
     with pytest.raises(DataError, match="below one"):
         Flips(replace(some, kappa=2.0, leak=0.5), some, (2,))
     with pytest.raises(FitError, match="subtract all"):
-        Flips(Side(np.full(3, 5.0), np.full(3, 9.0), kappa=1.0), some, (2,)).best
+        _ = Flips(Side(np.full(3, 5.0), np.full(3, 9.0), kappa=1.0), some, (2,)).best
     empty = Flips(Side(np.array([10.0, 0.0, 0.0]), np.zeros(3)), Side(np.zeros(3), np.zeros(3)), (2,))
     with pytest.raises(DataError, match="no electron"):
         empty.interval(1)

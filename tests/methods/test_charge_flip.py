@@ -190,13 +190,13 @@ def test_a_simulation_is_corrected_to_the_rates_of_data() -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ConfigError, match="'all' .* may share rows"):
+    with pytest.raises(ConfigError, match=r"'all' .* may share rows"):
         replace(_METHOD, source=Region.everything())
-    with pytest.raises(ConfigError, match="side bands 'far' .* may share rows"):
+    with pytest.raises(ConfigError, match=r"side bands 'far' .* may share rows"):
         Window(Region("z", "m < 140"), _FAR.region)
-    with pytest.raises(ConfigError, match="kappa = 2 .* leak = 0.5"):
+    with pytest.raises(ConfigError, match=r"kappa = 2 .* leak = 0.5"):
         replace(_WINDOWS[0], kappa=2.0, leak=0.5)
-    with pytest.raises(ConfigError, match="hold {} once"):
+    with pytest.raises(ConfigError, match=r"hold {} once"):
         replace(_METHOD, electrons=("lead", "{}2"))
     with pytest.raises(ConfigError, match="form is 'free' or 'factorised', not 'both'"):
         replace(_METHOD, form="both")
@@ -212,9 +212,9 @@ def test_input_that_says_nothing_is_refused(data: Events) -> None:
     with pytest.raises(DataError, match="opposite_sign & Z window"):
         measure(_METHOD, data.select(_SAME))
     finer = hist.axis.Variable([25, 45, 100, 400], name="pt")
-    with pytest.raises(FitError, match="no electron of a Z decay with pt from 100 to 400, abs_eta from 0 to 0.8"):
+    with pytest.raises(FitError, match=r"no electron of a Z decay with pt from 100 to 400, abs_eta from 0 to 0.8"):
         measure(replace(_METHOD, axes=(finer, _ETA)), data)
-    with pytest.raises(DataError, match="'pt' has .* outside map 'flip_rate'"):
+    with pytest.raises(DataError, match=r"'pt' has .* outside map 'flip_rate'"):
         measure(replace(_METHOD, axes=(hist.axis.Variable([25, 50], name="pt"),)), data)
     with pytest.raises(DataError, match="take it from the data, as in 'data - mc'"):
         measure(_METHOD, data + _TOY.draw(seed=1, sample="mc"))
@@ -225,7 +225,7 @@ def test_input_that_says_nothing_is_refused(data: Events) -> None:
 def test_rates_without_flips_have_no_scale_factor(data: Events) -> None:
     rates = measure(_METHOD, data).rates
     zero = replace(rates, values=np.where(np.arange(6) == 1, 0.0, rates.values))
-    with pytest.raises(DataError, match="no electron flips in the simulation with pt from 25 to 45, abs_eta from 0.8"):
+    with pytest.raises(DataError, match=r"no electron flips in the simulation with pt from 25 to 45, abs_eta from 0.8"):
         scale_factor(rates, zero)
     coarse = measure(replace(_METHOD, axes=(_ETA,)), data).rates
     with pytest.raises(ConfigError, match="same bins"):
