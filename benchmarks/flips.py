@@ -61,7 +61,7 @@ class FlipEnsemble:
         flips = 2.0 * self.toy.pairs * self.toy.shares[place] * true
         bias, error = _mean(found["rate"] / true - 1.0)
         dropped, _ = _mean(found["dropped"] / true - 1.0)
-        row = {"rate": f"{true:.3g}", "flips": round(flips, 1), "bias": round(bias, 4), "bias_error": round(error, 4)}
+        row = {"rate": f"{true:.3g}", "flips": round(float(flips), 1), "bias": round(bias, 4), "bias_error": round(error, 4)}
         row |= {"bias_without_empty_cells": round(dropped, 3)}
         met = abs(bias) < 3.0 * error
         if flips >= PULLS_FROM:
@@ -84,7 +84,7 @@ def _mean(values: np.ndarray) -> tuple[float, float]:
 
 
 def fitted(batch: tuple[FlippedPairs, int, int, int]) -> dict[str, np.ndarray]:
-    """Return rates, errors, whether intervals hold the truth, and rates without empty cells, for each toy of a batch."""
+    """Return rates, errors, whether intervals hold the truth, and rates without empty cells, of each toy."""
     toy, seed, first, size = batch
     rows = [_toy(toy, named_seed(seed, "flips", i)) for i in range(first, first + size)]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
