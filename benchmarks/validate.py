@@ -178,6 +178,7 @@ VALIDATIONS: Mapping[str, Validation] = {
         replace(TWELVE, pairs=2e6, background=60_000.0, random=100.0, tail=0.1),
         seed=20_265,
         toys=2000,
+        pooled=False,
     ),
 }
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import hist
-import numpy as np
 
 import backdrop as bd
 from backdrop.correction import write_maps

@@ -27,31 +27,29 @@ def _over(above: float, below: float) -> float:
 
 
 @numba.njit(cache=True, inline="always")
-def _means(z: float, counts: Array, kappa: float, leak: float, positive: bool) -> tuple[float, float, bool, float]:
-    """Return the best means of main window and side bands, whether the background is free, and what moves it.
+def _means(z: float, counts: Array, kappa: float, leak: float) -> tuple[float, float, float]:
+    """Return the best means of main window and side bands, and how the first moves with z.
 
     The background is at its best where ``(1 + 1 / kappa) u (u - t) = main (u - t) + sides u``; u is the mean of the
     main window, and t what it would be if the side bands held nothing but Z decays and other processes.
     """
     main, sides, least, below = counts[0], counts[1], z + counts[2], leak * z + counts[3]
     if kappa == 0.0:
-        return least, below, False, 0.0
+        return least, below, 1.0
     rise, known = 1.0 + 1.0 / kappa, least - kappa * below
     root = math.hypot(rise * known + sides - main, 2.0 * math.sqrt(main * sides))
     best = (rise * known + main + sides + root) / (2.0 * rise)
-    if positive and best <= least:
-        return least, below, False, 0.0
-    return best, (best - known) / kappa, True, _over(rise * best - main, root)
+    return best, (best - known) / kappa, (1.0 - kappa * leak) * _over(rise * best - main, root)
 
 
 @numba.njit(cache=True, inline="always")
-def _local(z: float, counts: Array, kappa: float, leak: float, positive: bool) -> tuple[float, float]:
+def _local(z: float, counts: Array, kappa: float, leak: float) -> tuple[float, float]:
     """Return the derivative of the logarithm of the likelihood by z, the background at its best, and minus its own."""
-    main, sides, free, moved = _means(z, counts, kappa, leak, positive)
+    main, sides, moved = _means(z, counts, kappa, leak)
     first, second = _over(counts[0], main), _over(counts[1], sides)
-    if free:
+    if kappa > 0.0:
         kept = 1.0 - kappa * leak
-        return kept * (first - 1.0), kept * kept * _over(first, main) * moved
+        return kept * (first - 1.0), kept * _over(first, main) * moved
     return first - 1.0 + leak * (second - 1.0), _over(first, main) + leak * leak * _over(second, sides)
 
 
@@ -70,11 +68,12 @@ def _excess(count: float, mean: float) -> float:
 @numba.njit(cache=True, inline="always")
 def _number(q: float, opposite: Array, same: Array, kappa: Array, leak: Array) -> float:
     """Return the best number of Z decays in a cell: the likelihood is concave in it."""
-    low, high = 0.0, opposite[0] + opposite[1] + same[0] + same[1]
+    kept = 1.0 - max(kappa[0] * leak[0], kappa[1] * leak[1])
+    low, high = 0.0, (opposite[0] + opposite[1] + same[0] + same[1]) / kept
     number = min(max(opposite[0] - kappa[0] * opposite[1] + same[0], 0.1 * high), 0.99 * high)
     for _ in range(_ITERATIONS):
-        slope, bend = _local((1.0 - q) * number, opposite, kappa[0], leak[0], False)
-        more, stiff = _local(q * number, same, kappa[1], leak[1], True)
+        slope, bend = _local((1.0 - q) * number, opposite, kappa[0], leak[0])
+        more, stiff = _local(q * number, same, kappa[1], leak[1])
         total = (1.0 - q) * slope + q * more
         if total > 0.0:
             low = number
@@ -110,10 +109,9 @@ def _profiled(
 def flip_cells(q: Array, pooled: Array, share: float, opposite: Array, same: Array, kappa: Array, leak: Array) -> Array:
     """Return minus the logarithm of the likelihood of each cell and its derivatives, shape (cells, 9).
 
-    N and the backgrounds of the cell itself are at their best. That of opposite sign may be negative: N is what the
-    subtraction of the side bands leaves, without bias where they hold little but leakage. The nine are the value; the
-    slopes by q and by the pooled background; the observed second derivatives (by q twice, by both, by the background
-    twice); and the expected ones.
+    N and the backgrounds of the cell itself are at their best. These may be negative, so that leakage which fluctuates
+    down makes up for what fluctuates up. The nine are the value; the slopes by q and by the pooled background; the
+    observed second derivatives (by q twice, by both, by the background twice); and the expected ones.
 
     Parameters
     ----------
@@ -134,10 +132,10 @@ def flip_cells(q: Array, pooled: Array, share: float, opposite: Array, same: Arr
         equal[2], equal[3] = same[i, 2] + pooled[i], same[i, 3] + share * pooled[i]
         number = _number(q[i], opposite[i], equal, kappa, leak)
         unlike, like = (1.0 - q[i]) * number, q[i] * number
-        a, c, _, _ = _means(unlike, opposite[i], kappa[0], leak[0], False)
-        u, v, _, _ = _means(like, equal, kappa[1], leak[1], True)
-        first, second = _local(unlike, opposite[i], kappa[0], leak[0], False)
-        third, fourth = _local(like, equal, kappa[1], leak[1], True)
+        a, c, _ = _means(unlike, opposite[i], kappa[0], leak[0])
+        u, v, _ = _means(like, equal, kappa[1], leak[1])
+        first, second = _local(unlike, opposite[i], kappa[0], leak[0])
+        third, fourth = _local(like, equal, kappa[1], leak[1])
         n, m = _over(equal[0], u), _over(equal[1], v)
         out[i, 0] = (
             _excess(opposite[i, 0], a) + _excess(opposite[i, 1], c) + _excess(equal[0], u) + _excess(equal[1], v)

@@ -94,13 +94,12 @@ class Flips:
 
     In cell (i, j) the N Z decays have equal charges with probability ``q = e_i (1 - e_j) + e_j (1 - e_i)``: the
     same-sign side has ``z = N q`` of them, the opposite-sign side ``z = N (1 - q)``. N and the background of opposite
-    sign, which may be negative, are at their best in each cell: N is what the subtraction of the side bands leaves. Where
-    backgrounds vanish this is the binomial likelihood of ``q``.
+    sign, which may be negative, are at their best in each cell: N is what the subtraction of the side bands leaves.
+    Where backgrounds vanish this is the binomial likelihood of ``q``.
 
     The background of same sign is ``b_ij = 2 beta_i beta_j`` (``beta_i^2`` for i = j) where it is pooled, with one
-    free beta for each bin: its two electrons are independent. A background of its own in each cell is profiled there,
-    which needs some ten events a cell in the side bands: with few, leakage that fluctuates up counts as background and
-    nothing makes up for it.
+    free beta for each bin: its two electrons are independent, and it is not negative. Otherwise each cell has its own,
+    at its best there; it may be negative, and needs some events in the side bands of each cell.
 
     The rate of a bin is the product of one factor for each axis of `shape`: with one axis the rates are free.
 

@@ -153,6 +153,8 @@ class ChargeFlip:
     - A bin expects less than about two flips: the rate is not negative, so its mean is too high when most data sets
       show none (see `backdrop.methods.flip_rates.FlipRates.interval`, which covers).
     - The background of the same-sign window is not small against flips, and its electrons are correlated.
+    - Same-sign side bands hold little but leakage: their background is not negative, so that rates are too low by up to
+      half their error; leave the side bands out where there is no background.
 
     Raises
     ------
