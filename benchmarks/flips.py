@@ -37,13 +37,12 @@ class FlipEnsemble:
     toy: FlippedPairs
     seed: int
     toys: int
-    pooled: bool = True
 
     def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
         """Yield the bins so far."""
         run = resumable(spread, home)
         for toys in range(STEP, self.toys + 1, STEP):
-            batches = [(self.toy, self.seed, i, min(BATCH, toys - i), self.pooled) for i in range(0, toys, BATCH)]
+            batches = [(self.toy, self.seed, i, min(BATCH, toys - i)) for i in range(0, toys, BATCH)]
             parts = list(run(fitted, batches))
             found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             rows = [self._row(i, {name: values[:, i] for name, values in found.items()}) for i in range(12)]
@@ -62,13 +61,8 @@ class FlipEnsemble:
         flips = 2.0 * self.toy.pairs * self.toy.shares[place] * true
         bias, error = _mean(found["rate"] / true - 1.0)
         dropped, _ = _mean(found["dropped"] / true - 1.0)
-        row = {
-            "rate": f"{true:.3g}",
-            "flips": round(float(flips), 1),
-            "bias": round(bias, 4),
-            "bias_error": round(error, 4),
-        }
-        row |= {"bias_without_empty_cells": round(dropped, 3)}
+        row = {"rate": f"{true:.3g}", "flips": round(float(flips), 1), "bias": round(bias, 4)}
+        row |= {"bias_error": round(error, 4), "bias_without_empty_cells": round(dropped, 3)}
         met = abs(bias) < 3.0 * error
         if flips >= PULLS_FROM:
             pull = (found["rate"] - true) / found["error"]
@@ -89,15 +83,15 @@ def _mean(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def fitted(batch: tuple[FlippedPairs, int, int, int, bool]) -> dict[str, np.ndarray]:
+def fitted(batch: tuple[FlippedPairs, int, int, int]) -> dict[str, np.ndarray]:
     """Return rates, errors, whether intervals hold the truth, and rates without empty cells, of each toy."""
-    toy, seed, first, size, pooled = batch
-    rows = [_toy(toy, named_seed(seed, "flips", i), pooled) for i in range(first, first + size)]
+    toy, seed, first, size = batch
+    rows = [_toy(toy, named_seed(seed, "flips", i)) for i in range(first, first + size)]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def _toy(toy: FlippedPairs, seed: int, pooled: bool) -> dict[str, np.ndarray]:
-    found = replace(toy.counts(seed=seed), pooled=pooled)
+def _toy(toy: FlippedPairs, seed: int) -> dict[str, np.ndarray]:
+    found = toy.counts(seed=seed)
     few = 2.0 * toy.pairs * np.array(toy.shares) * np.array(toy.rates) < PULLS_FROM
     edges = np.array([found.interval(place) if low else (np.nan, np.nan) for place, low in enumerate(few)])
     return {

@@ -283,8 +283,9 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
     for region in reads:
         check_compatible(channel.region, region, "source")
     # rows that a model moves may come from outside the region
-    still = len(reads) == 1 and not getattr(models[0], "moves", False)
-    rows = chunk.select(channel.region & reads.pop()) if still else chunk
+    moves = getattr(models[0], "moves", False)
+    where = [one if moves else channel.region & one for one in reads]
+    rows = chunk.select(where[0]) if len(where) == 1 else chunk
     for i, model in enumerate(models):
         seen = rows if seeds is None else rows.bootstrap(seeds[i])
         part[:, i] += channel.fill(model.predict(seen, channel.region))

@@ -281,28 +281,26 @@ class ChargeFlipModel:
 
     def predict(self, events: Events, region: Region) -> Events:
         """Return the opposite-sign rows inside `region`, after their move, weighted with the odds of equal charges."""
-        if self.loss is None:
-            rows = events.select(region & self.reads)
-            first, second = (self._rates(rows, i) for i in (0, 1))
-        else:
-            rows = events.select(self.reads)
-            first, second = (self._rates(rows, i) for i in (0, 1))
-            inside = self._moved(rows, self.loss, first, second)
-            kept = np.flatnonzero((region & self.reads).mask(inside.columns))
-            rows, first, second = inside.select(region & self.reads), first[kept], second[kept]
+        rows = events.select(self.reads if self.moves else region & self.reads)
+        first, second = (self._rates(rows, pattern) for pattern in self.electrons)
         equal = same_sign_probability(first, second)
-        return rows.with_weight(rows.weight * equal / (1.0 - equal))
+        found = rows.with_weight(rows.weight * equal / (1.0 - equal))
+        if self.loss is None:
+            return found
+        return self._moved(found, self.loss, first * (1.0 - second), equal).select(region & self.reads)
 
-    def _rates(self, rows: Events, which: int) -> Array:
-        return self.rates.evaluate(electron(rows, self.rates.columns, self.electrons[which], self.reads))
+    def _rates(self, rows: Events, pattern: str) -> Array:
+        return self.rates.evaluate(electron(rows, self.rates.columns, pattern, self.reads))
 
-    def _moved(self, rows: Events, loss: EnergyLoss, first: Array, second: Array) -> Events:
-        """Return the rows with one electron's momentum and the masses moved; the draws are hashes of the rows' keys."""
+    def _moved(self, rows: Events, loss: EnergyLoss, first: Array, either: Array) -> Events:
+        """Return the rows with masses and one momentum moved; `first` and `either` are the flips' probabilities.
+
+        The draws are hashes of the rows' keys.
+        """
         from scipy.special import ndtri
 
         which, width = (rows.uniform(named_seed(0, "charge flip", name)) for name in ("electron", "width"))
-        equal = same_sign_probability(first, second)
-        of_first = which * equal < first * (1.0 - second)
+        of_first = which * either < first
         left = 1.0 - loss.shift - loss.smear * ndtri(np.maximum(width, 2.0**-54))
         moved = {name: rows[name] * np.sqrt(left) for name in loss.masses}
         for pattern, chosen in zip(self.electrons, (of_first, ~of_first), strict=True):

@@ -38,8 +38,8 @@ class FlippedPairs:
         pairs; the drawn ones are Poisson.
     rates
         Flip rate of each bin, flat in C order: pt, then |eta|.
-    shares
-        Share of the electrons in each bin.
+    shares, background_shares
+        Share of the electrons in each bin, of Z decays and far pairs and of the background; none: the same.
     pt, abs_eta
         Edges of the bins.
     tail
@@ -61,14 +61,16 @@ class FlippedPairs:
     pt: tuple[float, ...] = (25.0, 45.0, 100.0)
     abs_eta: tuple[float, ...] = (0.0, 0.8, 1.6, 2.4)
     tail: float = 0.0
+    background_shares: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         bins = (len(self.pt) - 1) * (len(self.abs_eta) - 1)
-        if len(self.rates) != bins or len(self.shares) != bins or not np.isclose(sum(self.shares), 1.0):
-            raise ConfigError(
-                f"{bins} bins need as many rates and shares ({len(self.rates)} and {len(self.shares)}), and shares "
-                f"that add up to one ({sum(self.shares):g})"
-            )
+        for shares in (self.shares, self.background_shares or self.shares):
+            if len(self.rates) != bins or len(shares) != bins or not np.isclose(sum(shares), 1.0):
+                raise ConfigError(
+                    f"{bins} bins need as many rates and shares ({len(self.rates)} and {len(shares)}), and shares "
+                    f"that add up to one ({sum(shares):g})"
+                )
 
     @property
     def leak(self) -> float:
@@ -78,13 +80,7 @@ class FlippedPairs:
     @property
     def same_sign(self) -> float:
         """The probability of equal charges."""
-        return float(self._cells @ self._equal)
-
-    @property
-    def _cells(self) -> Array:
-        """Share of the pairs in each cell."""
-        shares, (first, second) = np.array(self.shares), pairs(len(self.shares))
-        return np.asarray(shares[first] * shares[second] * np.where(first == second, 1.0, 2.0))
+        return float(_cells(self.shares) @ self._equal)
 
     @property
     def _equal(self) -> Array:
@@ -100,37 +96,42 @@ class FlippedPairs:
         rng = stream(seed, "flipped pairs", sample)
         numbers = rng.poisson([self.pairs, self.background, self.random, self.far])
         kind = np.repeat(np.arange(4), numbers)
-        columns, flips = self._electrons(rng, len(kind))
-        flips &= (kind != 1) & (kind != 2)
+        other = (kind == 1) | (kind == 2)
+        columns, flips = self._electrons(rng, other)
         unequal = np.where(kind == 2, True, flips[0] ^ flips[1])
         mass = rng.normal(_MASS, _WIDTH, len(kind))
         wide = rng.uniform(_MASS - 2 * _HALF, _MASS + 2 * _HALF, len(kind))
         mass = np.where((kind == 0) & (rng.uniform(size=len(kind)) < self.tail), wide, mass) - _LOSS * unequal
-        mass = np.where((kind == 1) | (kind == 2), rng.uniform(62.0, 119.0, len(kind)), mass)
+        mass = np.where(other, rng.uniform(62.0, 119.0, len(kind)), mass)
         mass = np.where(kind == 3, rng.uniform(*_FAR, len(kind)), mass)
         columns |= {"m": mass, "charge": np.where(unequal, 1.0, -1.0), "z": kind == 0}
         columns |= {"flipped1": flips[0], "flipped2": flips[1]}
         return Events.of(columns, sample=sample, weight=np.full(len(kind), weight))
 
-    def _electrons(self, rng: np.random.Generator, size: int) -> tuple[dict[str, Array], NDArray[np.bool_]]:
-        """Return the columns of both electrons, and whether each flips, shape (2, size)."""
-        columns, flips = {}, []
+    def _electrons(
+        self, rng: np.random.Generator, other: NDArray[np.bool_]
+    ) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+        """Return the columns of both electrons of pairs that are background or not, and whether each flips."""
+        columns, flips, size = {}, [], len(other)
+        ends, others = (np.cumsum(one)[:-1] for one in (self.shares, self.background_shares or self.shares))
         for electron in "12":
-            bins = rng.choice(len(self.shares), size, p=np.array(self.shares))
+            at = rng.uniform(size=size)
+            bins = np.where(other, np.searchsorted(others, at, "right"), np.searchsorted(ends, at, "right"))
             place = np.unravel_index(bins, (len(self.pt) - 1, len(self.abs_eta) - 1))
             for name, edges, index in zip(("pt", "abs_eta"), (self.pt, self.abs_eta), place, strict=True):
                 low, high = np.array(edges)[index], np.array(edges)[index + 1]
                 columns[f"{name}{electron}"] = low + (high - low) * rng.uniform(size=size)
-            flips.append(rng.uniform(size=size) < np.array(self.rates)[bins])
+            flips.append(~other & (rng.uniform(size=size) < np.array(self.rates)[bins]))
         return columns, np.array(flips)
 
     def counts(self, *, seed: int) -> Flips:
         """Draw the counts of the cells alone, of windows and side bands of 28 GeV each: fast at any number of pairs."""
         rng = stream(seed, "flip counts")
-        within, equal = self.pairs * self._cells / (1.0 + self.leak), self._equal
+        within, equal = self.pairs * _cells(self.shares) / (1.0 + self.leak), self._equal
+        beside = _cells(self.background_shares or self.shares) * 28.0 / 57.0
 
         def side(z: Array, background: float) -> Side:
-            below = background * self._cells * 28.0 / 57.0
+            below = background * beside
             main, sides = rng.poisson(z + below), rng.poisson(self.leak * z + below)
             bands = background > 0.0 or self.tail > 0.0
             return Side(main.astype(float), sides.astype(float), kappa=float(bands), leak=self.leak)
@@ -138,3 +139,10 @@ class FlippedPairs:
         return Flips(
             side(within * (1.0 - equal), self.background), side(within * equal, self.random), (len(self.shares),)
         )
+
+
+def _cells(shares: tuple[float, ...]) -> Array:
+    """Return the share of the pairs in each cell."""
+    first, second = pairs(len(shares))
+    each = np.array(shares)
+    return np.asarray(each[first] * each[second] * np.where(first == second, 1.0, 2.0))
