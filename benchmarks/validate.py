@@ -29,6 +29,7 @@ from backdrop.synthetic import GaussianPlane
 from backdrop.tasks import Map, pool, write_atomic
 from backdrop.validation import Coverage, coverage
 
+from .flips import TWELVE, FlipEnsemble
 from .harness import RESULTS, machine, versions
 from .intervals import IntervalEnsemble
 from .leptons import MatrixEnsemble
@@ -173,6 +174,19 @@ VALIDATIONS: Mapping[str, Validation] = {
         seed=20_264,
         toys=1000,
     ),
+    "charge_flip": FlipEnsemble(
+        "Charge flip rates of 12 bins, 200 000 pairs: bias of all rates, coverage at few flips",
+        TWELVE,
+        seed=20_264,
+        toys=2000,
+    ),
+    "charge_flip_background": FlipEnsemble(
+        "Charge flip rates of 12 bins, 2 million pairs with background in window and side bands, and leakage",
+        # as many background electrons in each bin: neither they nor the rates are near zero
+        replace(TWELVE, pairs=2e6, background=60_000.0, random=300.0, tail=0.1, background_shares=(1 / 12,) * 12),
+        seed=20_266,
+        toys=2000,
+    ),
 }
 
 
@@ -186,7 +200,10 @@ def run(name: str, seconds: float, jobs: int) -> dict[str, Any]:
             stamp = {"machine": machine(), "date": today, "versions": versions(("numpy", "scipy", "numba"))}
             record = {"name": name, **found, **stamp}
             write_atomic(RESULTS / f"validate_{name}.json", (json.dumps(record, indent=1) + "\n").encode())
-            print(f"{found['toys']}/{found['of']} {found.get('pulls') or found.get('intervals')}", flush=True)
+            print(
+                f"{found['toys']}/{found['of']} {found.get('pulls') or found.get('intervals') or found.get('rates')}",
+                flush=True,
+            )
             if time.monotonic() - started > seconds:
                 break
     return record

@@ -12,6 +12,8 @@ import reference
 from backdrop import Channel, Region
 from backdrop.methods import (
     ABCDModel,
+    ChargeFlip,
+    ChargeFlipModel,
     FakeFactor,
     FakeFactorModel,
     LikelihoodABCD,
@@ -20,9 +22,10 @@ from backdrop.methods import (
     MatrixModel,
 )
 from backdrop.methods.abcd import Plane
+from backdrop.methods.charge_flip import EnergyLoss, Window
 from backdrop.methods.efficiency import Efficiency
 from backdrop.methods.transfer import Binned, Chebyshev, Constant, Polynomial
-from backdrop.synthetic import GaussianPlane, Leptons
+from backdrop.synthetic import FlippedPairs, GaussianPlane, Leptons
 from backdrop.testing import Case, Table
 
 _MASS = hist.axis.Regular(4, 100, 200, name="m", label=r"$m$ [GeV]")
@@ -101,6 +104,38 @@ def matrix() -> Case:
         # replicas measure both efficiencies anew: their pulls are those of a long validation
         toys=0,
         replicas=16,
+    )
+
+
+_PAIRS = FlippedPairs(pairs=30_000, background=1_500, random=30, far=10_000, tail=0.08)
+
+
+def charge_flip(name: str = "charge_flip", loss: EnergyLoss | None = None) -> Case:
+    axes = (hist.axis.Variable(_PAIRS.pt, name="pt"), hist.axis.Variable(_PAIRS.abs_eta, name="abs_eta"))
+    windows = [Window.around("m", centre, 14.0, _PAIRS.leak) for centre in (91.0, 90.0)]
+    same, opposite = Region("same_sign", "charge > 0"), Region("opposite_sign", "charge < 0")
+    method = ChargeFlip(same, opposite, *windows, axes, loss=loss)
+    far = Region("far", "m > 150" if loss else "m > 130")
+    axis = hist.axis.Regular(2, 150 if loss else 130, 190, name="m", label=r"$m_{ee}$ [GeV]")
+    # far masses are even from 130 to 200 GeV, a lower one by a factor moves as many out as in
+    density = 10_000 * _PAIRS.same_sign / 70.0 / (1.0 if loss is None else np.sqrt(1.0 - loss.shift))
+    truth = density * np.diff(np.asarray(axis.edges))
+
+    def draw(seed: int) -> list[Table]:
+        data = _PAIRS.draw(seed=seed)
+        return [Table("data", dict(data.columns), data.weight)]
+
+    return Case(
+        name,
+        method,
+        (Channel("far", far, (axis,)),),
+        draw,
+        truth,
+        far & same,
+        {"ChargeFlipModel": ChargeFlipModel},
+        features=("pt1", "abs_eta2"),
+        toys=30,
+        replicas=20,
     )
 
 
@@ -232,6 +267,8 @@ CASES = {
     "likelihood_abcd": likelihood_abcd,
     "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),
     "matrix": matrix,
+    "charge_flip": charge_flip,
+    "charge_flip_loss": lambda: replace(charge_flip("charge_flip_loss", EnergyLoss(0.04, 0.01, "pt", ("m",))), toys=0),
     "sampler": sampler,
     "side_bands": side_bands,
     "two_leptons": two_leptons,

@@ -46,6 +46,8 @@ class Model(Protocol):
         The rows it weights or moves; None for a model that draws its events. A row-wise model obeys
         ``predict(a + b) == predict(a) + predict(b)``; a drawing model ignores the events it is given, and repeats
         exactly.
+
+    A row-wise model that changes columns, so that rows may enter a region from outside, has ``moves = True``.
     """
 
     @property

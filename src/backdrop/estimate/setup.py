@@ -311,8 +311,11 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
     reads = {model.reads for model in models if model.reads is not None}
     for region in reads:
         check_compatible(channel.region, region, "source")
-    rows = chunk.select(channel.region & reads.pop()) if len(reads) == 1 else chunk
-    if rows is not chunk and isinstance(models[0], WeighsMembers):
+    # rows that a model moves may come from outside the region
+    moves = getattr(models[0], "moves", False)
+    where = [one if moves else channel.region & one for one in reads]
+    rows = chunk.select(where[0]) if len(where) == 1 else chunk
+    if len(where) == 1 and isinstance(models[0], WeighsMembers):
         weights = rows.weight if seeds is None else rows.weight * bootstrap_counts(rows.key, seeds)
         part += channel.fill_members(rows, weights * models[0].factors(rows, models))
         return int(np.count_nonzero(rows.weight))

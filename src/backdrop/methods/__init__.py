@@ -9,6 +9,7 @@ from typing import Any
 
 from ..io import load as load_model
 from .abcd import ABCD, ABCDModel
+from .charge_flip import ChargeFlip, ChargeFlipModel
 from .fake_factor import FakeFactor, FakeFactorModel
 from .likelihood_abcd import LikelihoodABCD, LikelihoodABCDModel
 from .matrix import MatrixMethod, MatrixModel
@@ -17,6 +18,8 @@ __all__ = [
     "ABCD",
     "METHODS",
     "ABCDModel",
+    "ChargeFlip",
+    "ChargeFlipModel",
     "FakeFactor",
     "FakeFactorModel",
     "LikelihoodABCD",
@@ -43,6 +46,7 @@ METHODS: Mapping[str, Row] = {
     for row in (
         Row("abcd", ABCD, ABCDModel, "ABCD: transfer factor from two (nearly) independent variables"),
         Row("likelihood_abcd", LikelihoodABCD, LikelihoodABCDModel, "ABCD as a likelihood of the counts"),
+        Row("charge_flip", ChargeFlip, ChargeFlipModel, "Charge flip: same-sign electrons from opposite-sign ones"),
         Row("fake_factor", FakeFactor, FakeFactorModel, "Fake factor: fake leptons from anti-tight ones"),
         Row("matrix", MatrixMethod, MatrixModel, "Matrix method: fake leptons from tight and anti-tight ones"),
     )
