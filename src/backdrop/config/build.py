@@ -296,7 +296,7 @@ def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
 
 def _process(names: _Names, name: str, given: model.Process) -> Process:
     path: Path = ("fit", "backgrounds", name)
-    if name in (*names.given.methods, "signal"):
+    if name == "signal" or (name in names.given.methods and name != given.method):
         raise names.document.error(path, f"'{name}' is taken by a method or the signal; choose another", on_key=True)
     variations = {
         label: tuple(_scaled(names, shift, place) for shift, place in _sides(names, one, (*path, "variations", label)))

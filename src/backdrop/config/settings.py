@@ -57,14 +57,27 @@ def build(kind: type, given: Mapping[str, Any], scope: Scope, path: Path) -> Any
 
 
 def changed(nominal: Any, given: Mapping[str, Any], scope: Scope, path: Path) -> Any:
-    """Return a dataclass with some settings replaced by those that stand at `path`.
+    """Return a dataclass with some settings replaced by those that stand at `path`; nested ones as well.
+
+    ``factor: {region: other}`` changes the region of the factor and leaves the rest of it; with a ``type`` it is a new
+    one.
 
     Raises
     ------
     ConfigError
         If a setting is unknown or of the wrong kind.
     """
-    return _made(lambda values: replace(nominal, **values), type(nominal), given, scope, path)
+    old = {name: getattr(nominal, name, None) for name in given}
+    inner = {name: one for name, one in given.items() if _is_part(old[name], one)}
+    parts = {name: changed(old[name], one, scope, (*path, name)) for name, one in inner.items()}
+    rest = {name: one for name, one in given.items() if name not in inner}
+    return _made(lambda values: replace(nominal, **values, **parts), type(nominal), rest, scope, path)
+
+
+def _is_part(old: Any, given: Any) -> bool:
+    """Say whether settings are a part of those of a dataclass."""
+    parts = is_dataclass(old) and not isinstance(old, type | Region | BinnedMap)
+    return parts and isinstance(given, Mapping) and "type" not in given
 
 
 def _made(make: Callable[[dict[str, Any]], Any], kind: type, given: Mapping[str, Any], scope: Scope, path: Path) -> Any:

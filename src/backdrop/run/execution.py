@@ -233,7 +233,7 @@ def _workspace(
     def filled(process: Process) -> Estimate:
         if relation is None:
             inside = [replace(one, region=one.region & where) for one in channels]
-            return _process(process, channels, inside, inputs, estimates)
+            return _where_it_is(_process(process, channels, inside, inputs, estimates))
         return _process(process, relation.all_channels, relation.filled, inputs, estimates)
 
     backgrounds |= {label: filled(one) for label, one in asked.backgrounds.items()}
@@ -258,6 +258,12 @@ def _relation(
     return relation
 
 
+def _where_it_is(found: Estimate) -> Estimate:
+    """Return an estimate without the channels in which it has no event at all; all of them if it has none anywhere."""
+    there = [one.name for one in found.channels if found.nominal[found.bins(one.name)].any()]
+    return found.only(*there) if there else found
+
+
 def _process(
     process: Process,
     channels: tuple[Channel, ...],
@@ -267,7 +273,9 @@ def _process(
 ) -> Estimate:
     """Return simulated events of the rows inside, with their variations, or the estimate of another method."""
     if isinstance(process.events, str):
-        return estimates[process.events].only(*(one.name for one in channels))
+        other = estimates[process.events]
+        known = {one.name for one in other.channels}
+        return other.only(*(one.name for one in channels if one.name in known))
 
     def filled(events: Combination) -> Estimate:
         return replace(template(inputs.of(events), inside), channels=channels)
