@@ -182,7 +182,25 @@ class Events:
             If the cut names an unknown column.
         """
         sealed = tuple(cleared(one, region) for one in self.sealed)
-        return replace(self._take(np.flatnonzero(region.mask(self.columns))), sealed=sealed)
+        return replace(self._take(np.flatnonzero(self._inside(region))), sealed=sealed)
+
+    def _inside(self, region: Region) -> NDArray[np.bool_]:
+        """Return which rows are inside a region; the last few answers are kept, since replicas ask again and again."""
+        kept = self._masks
+        found = kept.pop(region.cut, None)
+        if found is None:
+            found = region.mask(self.columns)
+        kept[region.cut] = found
+        if len(kept) > _MASKS:
+            del kept[next(iter(kept))]
+        return found
+
+    @cached_property
+    def _masks(self) -> dict[str, NDArray[np.bool_]]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_masks"}
 
     def require(self, region: Region, columns: Sequence[str] = (), *, counts: bool = False) -> Events:
         """Return the rows inside `region`, checked to be usable in a fit.
@@ -381,6 +399,7 @@ class Events:
 
 
 _SHOWN = 8
+_MASKS = 16
 
 
 def _shown(value: Any) -> str:
