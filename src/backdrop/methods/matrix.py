@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
 from ..events import Events, Objects
-from ..learn.composition import Number, Tight, check_fakes, matrix_weights, target_region
+from ..learn.composition import Number, check_fakes, matrix_weights, target_region
 from ..maps import BinnedMap
 from ..region import Region
 from . import efficiency
@@ -91,7 +91,7 @@ class MatrixMethod:
     leptons: Objects
     real: Efficiency | BinnedMap
     fake: Efficiency | BinnedMap
-    tight: Tight = "all"
+    tight: Literal["all", "not all"] | Number = "all"
     fakes: Number | str = Number(1)
     closest: float = 0.05
     sample: str | None = None
@@ -172,7 +172,7 @@ class MatrixModel:
     real: BinnedMap
     fake: BinnedMap
     leptons: Objects
-    tight: Tight = "all"
+    tight: Literal["all", "not all"] | Number = "all"
     fakes: Number | str = Number(1)
     closest: float = 0.05
     sample: str | None = None
