@@ -82,7 +82,7 @@ class MatrixEnsemble:
 
 def compositions(leptons: int) -> dict[str, Number]:
     """Return what is estimated by name."""
-    return {"1 or more fake": Number(1), "all fake": Number(leptons)}
+    return {"1 or more fake": Number(1)} | ({"all fake": Number(leptons)} if leptons > 1 else {})
 
 
 def estimated(batch: tuple[int, float, int, int, int]) -> dict[str, np.ndarray]:
