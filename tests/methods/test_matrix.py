@@ -228,6 +228,12 @@ def test_a_measurement_without_anti_tight_leptons_is_refused():
         predicted(MatrixMethod(TOY.objects, REAL, MEASURED_FAKE), singles)
 
 
+def test_a_channel_without_anti_tight_leptons_is_refused():
+    tight = TOY.draw(seed=1).select(TOY.objects.all_tight())
+    with pytest.raises(DataError, match="channel 'SR': no row with weight in region 'SS' & '~all lep tight'"):
+        predicted(MatrixMethod(TOY.objects, REAL, FAKE), tight)
+
+
 def test_an_empty_bin_of_a_measurement_is_named():
     few = TOY.draw(seed=1).select(Region("low", "all(lep_pt < 35)"))
     with pytest.raises(

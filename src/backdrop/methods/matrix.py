@@ -183,6 +183,11 @@ class MatrixModel:
         return Region.everything()
 
     @property
+    def needs(self) -> Region:
+        """The rows with an anti-tight lepton: without any, nothing says how many fakes there are."""
+        return ~self.leptons.all_tight()
+
+    @property
     def maps(self) -> tuple[BinnedMap, ...]:
         """Real and fake efficiency."""
         return (self.real, self.fake)
