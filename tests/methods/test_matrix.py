@@ -123,6 +123,8 @@ def test_rows_of_one_sample_alone_are_weighted():
     one = predicted(replace(method, sample="data"), events)
     both, alone = predicted(method, events), predicted(method, samples["data"])
     assert one.value == alone.value
+    with pytest.raises(DataError, match="no sample 'dat' in these events, did you mean 'data'"):
+        predicted(replace(method, sample="dat"), events)
     assert both.value != alone.value
     # prompt leptons are estimated not to be fake, subtracted or not
     assert abs(both.value) < 4 * both.total
