@@ -82,7 +82,7 @@ class MatrixEnsemble:
 
 def compositions(leptons: int) -> dict[str, Number]:
     """Return what is estimated by name."""
-    return {"1 or more fake": Number(1), "all fake": Number(leptons)}
+    return {"1 or more fake": Number(1)} | ({"all fake": Number(leptons)} if leptons > 1 else {})
 
 
 def estimated(batch: tuple[int, float, int, int, int]) -> dict[str, np.ndarray]:
@@ -111,7 +111,7 @@ def _row(name: str, leptons: int, events: float, true: float, found: np.ndarray)
         met += [abs(pulls.mean()) < 3.0 / toys**0.5, abs(pulls.std(ddof=1) - 1.0) < 3.0 / (2.0 * toys) ** 0.5]
         met += [abs(covered - LEVEL) < 3.0 * (LEVEL * (1.0 - LEVEL) / toys) ** 0.5]
     return {
-        "quantity": f"{leptons} leptons, {events:g} events, {name}",
+        "quantity": f"{leptons} lepton{'s' * (leptons > 1)}, {events:g} events, {name}",
         "true": round(true, 4),
         "bias": round(bias, 4),
         "bias_error": round(bias_error, 4),

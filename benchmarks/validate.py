@@ -23,9 +23,11 @@ import numpy as np
 
 from backdrop import Channel, Setup
 from backdrop.methods.abcd import Plane
+from backdrop.methods.efficiency import Efficiency
 from backdrop.methods.likelihood_abcd import LikelihoodABCD
+from backdrop.methods.matrix import MatrixMethod
 from backdrop.methods.transfer import Binned
-from backdrop.synthetic import GaussianPlane
+from backdrop.synthetic import GaussianPlane, Leptons
 from backdrop.tasks import Map, pool, write_atomic
 from backdrop.validation import Coverage, coverage
 
@@ -127,6 +129,23 @@ def _abcd(fakes: GaussianPlane) -> np.ndarray:
     return fakes.expected(0.0, 0.0)["A"] * fakes.mass_shares(np.asarray(MASS.edges))
 
 
+LEPTONS = Leptons({"RR": 5000.0, "RF": 8000.0, "FR": 6000.0, "FF": 30_000.0}, single_fakes=40_000.0)
+MET = hist.axis.Variable([0, 20, 50, 1000], name="met", label=r"$E_T^{miss}$ [GeV]")
+
+
+def measured_efficiencies(seed: int) -> Setup:
+    """Pairs of leptons, r from Z decays and f from single leptons less prompt ones, a tenth of weights negative."""
+    axes = LEPTONS.maps()[0].axes
+    real = Efficiency(LEPTONS.z_region, axes, tag="iso < 0.15", sample="data")
+    method = MatrixMethod(LEPTONS.objects, real, Efficiency(LEPTONS.fake_region, axes), sample="data")
+    return Setup(method, LEPTONS.draw(seed=seed) - LEPTONS.simulation(seed=seed, size=2.0, negative=0.1))
+
+
+def _fake_pairs() -> np.ndarray:
+    number = sum(LEPTONS.expected(truth, "TT") for truth in ("RF", "FR", "FF"))
+    return number * LEPTONS.off_z * LEPTONS.met_shares(np.asarray(MET.edges))
+
+
 VALIDATIONS: Mapping[str, Validation] = {
     "abcd": PullEnsemble(
         "ABCD, reals subtracted, 3000 expected fakes in each region: yield and four mass bins",
@@ -167,6 +186,17 @@ VALIDATIONS: Mapping[str, Validation] = {
         counts=(5.0, 10.0, 20.0, 50.0, 200.0, 1000.0, 10_000.0),
         seed=20_263,
         toys=2000,
+    ),
+    "matrix_measured": PullEnsemble(
+        "Matrix method, both efficiencies measured: yield and three bins of missing momentum",
+        measured_efficiencies,
+        (Channel("SR", LEPTONS.pairs_region, (MET,)),),
+        _fake_pairs(),
+        seed=20_265,
+        replicas=64,
+        toys=2000,
+        mean=(0.0, 0.0),
+        width=(1.0, 1.0),
     ),
     "matrix": MatrixEnsemble(
         "Matrix method: 1 to 4 leptons with r = 0.9 ± 0.1 and f = 0.2 ± 0.1 each, 100 and 10 000 events",

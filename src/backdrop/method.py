@@ -47,7 +47,8 @@ class Model(Protocol):
         ``predict(a + b) == predict(a) + predict(b)``; a drawing model ignores the events it is given, and repeats
         exactly.
 
-    A row-wise model that changes columns, so that rows may enter a region from outside, has ``moves = True``.
+    A row-wise model that changes columns, so that rows may enter a region from outside, has ``moves = True``. One that
+    estimates nothing without some of its rows has ``needs``, their region.
     """
 
     @property

@@ -123,6 +123,8 @@ def test_rows_of_one_sample_alone_are_weighted():
     one = predicted(replace(method, sample="data"), events)
     both, alone = predicted(method, events), predicted(method, samples["data"])
     assert one.value == alone.value
+    with pytest.raises(DataError, match="no sample 'dat' in these events, did you mean 'data'"):
+        predicted(replace(method, sample="dat"), events)
     assert both.value != alone.value
     # prompt leptons are estimated not to be fake, subtracted or not
     assert abs(both.value) < 4 * both.total
@@ -226,6 +228,12 @@ def test_a_measurement_without_anti_tight_leptons_is_refused():
     singles = TOY.draw(seed=1).select(TOY.objects.all_tight())
     with pytest.raises(DataError, match=r"'fake_efficiency' is 1 in bin lep_pt from 10 to 20, .*merge poor ones"):
         predicted(MatrixMethod(TOY.objects, REAL, MEASURED_FAKE), singles)
+
+
+def test_a_channel_without_anti_tight_leptons_is_refused():
+    tight = TOY.draw(seed=1).select(TOY.objects.all_tight())
+    with pytest.raises(DataError, match="channel 'SR': no row with weight in region 'SS' & '~all lep tight'"):
+        predicted(MatrixMethod(TOY.objects, REAL, FAKE), tight)
 
 
 def test_an_empty_bin_of_a_measurement_is_named():

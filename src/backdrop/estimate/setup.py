@@ -318,17 +318,24 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
     if len(where) == 1 and isinstance(models[0], WeighsMembers):
         weights = rows.weight if seeds is None else rows.weight * bootstrap_counts(rows.key, seeds)
         part += channel.fill_members(rows, weights * models[0].factors(rows, models))
-        return int(np.count_nonzero(rows.weight))
+        return _standing(rows, models[0])
     for i, model in enumerate(models):
         seen = rows if seeds is None else rows.bootstrap(seeds[i])
         part[:, i] += channel.fill(model.predict(seen, channel.region))
-    return int(np.count_nonzero(rows.weight))
+    return _standing(rows, models[0])
+
+
+def _standing(rows: Events, model: Model) -> int:
+    """Count the rows with weight, of those that a model cannot do without."""
+    needed = getattr(model, "needs", None)
+    return int(np.count_nonzero(rows.weight if needed is None else rows.weight[needed.mask(rows.columns)]))
 
 
 def _check_read(read: NDArray[np.int64], model: Model, channels: Sequence[Channel]) -> None:
     for rows, channel in zip(read, channels, strict=True):
         if rows == 0:
-            where = f"region '{channel.region.name}'" + (f" & '{model.reads.name}'" if model.reads else "")
+            needed = getattr(model, "needs", None) or model.reads
+            where = f"region '{channel.region.name}'" + (f" & '{needed.name}'" if needed else "")
             raise DataError(
                 f"channel '{channel.name}': no row {'with weight' if model.reads else 'drawn'} in {where}, so nothing "
                 "stands for its background; widen the region or drop the channel"

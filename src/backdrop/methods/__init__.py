@@ -48,7 +48,7 @@ METHODS: Mapping[str, Row] = {
         Row("likelihood_abcd", LikelihoodABCD, LikelihoodABCDModel, "ABCD as a likelihood of the counts"),
         Row("charge_flip", ChargeFlip, ChargeFlipModel, "Charge flip: same-sign electrons from opposite-sign ones"),
         Row("fake_factor", FakeFactor, FakeFactorModel, "Fake factor: fake leptons from anti-tight ones"),
-        Row("matrix", MatrixMethod, MatrixModel, "Matrix method: fake leptons from tight and anti-tight ones"),
+        Row("matrix_method", MatrixMethod, MatrixModel, "Matrix method: fake leptons from tight and anti-tight ones"),
     )
 }
 

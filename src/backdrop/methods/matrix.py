@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
 from ..events import Events, Objects
-from ..learn.composition import Number, Tight, check_fakes, matrix_weights, target_region
+from ..learn.composition import Number, check_fakes, matrix_weights, target_region
 from ..maps import BinnedMap
 from ..region import Region
 from . import efficiency
@@ -91,7 +91,7 @@ class MatrixMethod:
     leptons: Objects
     real: Efficiency | BinnedMap
     fake: Efficiency | BinnedMap
-    tight: Tight = "all"
+    tight: Literal["all", "not all"] | Number = "all"
     fakes: Number | str = Number(1)
     closest: float = 0.05
     sample: str | None = None
@@ -126,7 +126,8 @@ class MatrixMethod:
         Raises
         ------
         DataError
-            If a bin of a measurement is empty, or an efficiency unphysical: its bin is named.
+            If a bin of a measurement is empty, or an efficiency unphysical: its bin is named; or there is no such
+            sample.
         """
         model = self.fit_members(events, events.weight[None, :], rngs=[rng])[0]
         _check_physical(model.real, "real")
@@ -137,6 +138,8 @@ class MatrixMethod:
         self, events: Events, weights: Array, *, rngs: Sequence[np.random.Generator]
     ) -> tuple[MatrixModel, ...]:
         """Measure the efficiencies once for each row of weights, shape (members, n)."""
+        if self.sample is not None:
+            events.only(self.sample)
         real, fake = (
             efficiency.maps(given, name, events, self.leptons, weights)
             for given, name in ((self.real, "real_efficiency"), (self.fake, "fake_efficiency"))
@@ -146,15 +149,15 @@ class MatrixMethod:
 
     def variations(self) -> Mapping[str, tuple[MatrixMethod, MatrixMethod]]:
         """Return the up and down settings of each nuisance of the maps that are given."""
-        real = {
-            name: (replace(self, real=up), replace(self, real=down))
-            for name, (up, down) in efficiency.nuisances("real", self.real).items()
+        pairs = {
+            name: (kind, sides)
+            for kind, given in (("real", self.real), ("fake", self.fake))
+            for name, sides in efficiency.nuisances(kind, given).items()
         }
-        fake = {
-            name: (replace(self, fake=up), replace(self, fake=down))
-            for name, (up, down) in efficiency.nuisances("fake", self.fake).items()
-        }
-        return real | fake
+        return {name: (self._with(kind, up), self._with(kind, down)) for name, (kind, (up, down)) in pairs.items()}
+
+    def _with(self, kind: str, given: BinnedMap) -> MatrixMethod:
+        return replace(self, real=given) if kind == "real" else replace(self, fake=given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +175,7 @@ class MatrixModel:
     real: BinnedMap
     fake: BinnedMap
     leptons: Objects
-    tight: Tight = "all"
+    tight: Literal["all", "not all"] | Number = "all"
     fakes: Number | str = Number(1)
     closest: float = 0.05
     sample: str | None = None
@@ -181,6 +184,11 @@ class MatrixModel:
     def reads(self) -> Region:
         """The rows that are weighted: all, tight and anti-tight."""
         return Region.everything()
+
+    @property
+    def needs(self) -> Region:
+        """The rows with an anti-tight lepton: without any, nothing says how many fakes there are."""
+        return ~self.leptons.all_tight()
 
     @property
     def maps(self) -> tuple[BinnedMap, ...]:
@@ -287,5 +295,5 @@ def _check_physical(given: BinnedMap, kind: str) -> None:
         )
         raise DataError(
             f"map '{given.name}' is {values[place]:.4g} in bin {given.bin_label(place)}: a {kind} efficiency is "
-            f"{allowed}; use fewer bins, merge poor ones, or correct what is subtracted"
+            f"{allowed}; use fewer bins, merge poor ones, correct what is subtracted, or give a map bounds=(0, 1)"
         )
