@@ -10,7 +10,7 @@ import pytest
 from backdrop.config import load
 from backdrop.config.analysis import Analysis
 from backdrop.demos import demo
-from backdrop.errors import ConfigError
+from backdrop.errors import BackdropError
 from backdrop.run.execution import Outcome, execute
 from backdrop.run.samples import read
 from backdrop.synthetic import SameSign
@@ -111,5 +111,5 @@ def _with_signal(made: Callable[..., Analysis]):
     ],
 )
 def test_what_is_refused(made: Callable[..., Analysis], old: str, new: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(BackdropError, match=message):
         made(old, new)

@@ -296,6 +296,8 @@ def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
 
 def _process(names: _Names, name: str, given: model.Process) -> Process:
     path: Path = ("fit", "backgrounds", name)
+    if given.method is not None:
+        names.known((*path, "method"), given.method, names.given.methods, "method")
     if name == "signal" or (name in names.given.methods and name != given.method):
         raise names.document.error(path, f"'{name}' is taken by a method or the signal; choose another", on_key=True)
     variations = {
@@ -310,8 +312,7 @@ def _process(names: _Names, name: str, given: model.Process) -> Process:
         raise names.document.error(
             path, f"'{name}' is a method's estimate: its variations are the method's", on_key=True
         )
-    method = names.known((*path, "method"), given.method, names.given.methods, "method")
-    return Process(method, {}, given.free)
+    return Process(given.method, {}, given.free)
 
 
 def _scaled(names: _Names, shift: model.Shift, path: Path) -> Combination:

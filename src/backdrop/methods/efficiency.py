@@ -242,6 +242,8 @@ class _Probes:
     def of(cls, events: Events, sign: float, objects: Objects, given: Efficiency) -> _Probes:
         names = [axis.name for axis in given.axes]
         flat = flattened(events, objects, [*names, *_cut_names(objects, given)])
+        # an undefined value would be no probe or no tag without a word
+        check_objects(flat, objects, _cut_names(objects, given), given.region)
         flat = flat._take(np.flatnonzero(_probed(flat, objects, given)))
         check_objects(flat, objects, names, given.region)
         found = {axis.name: np.asarray(flat[axis.name], np.float64) for axis in given.axes}

@@ -50,6 +50,8 @@ class MatrixMethod:
     sample
         The rows of this sample alone are weighted, and the others subtracted only where an efficiency is measured.
         Without it, ``data - prompt`` also subtracts what the prompt events are estimated to be.
+    selection
+        Which events it is about: same-sign pairs.
 
     Assumes
     -------
@@ -95,6 +97,7 @@ class MatrixMethod:
     fakes: Number | str = Number(1)
     closest: float = 0.05
     sample: str | None = None
+    selection: Region = Region.everything()
 
     def __post_init__(self) -> None:
         target_region(self.leptons, self.tight)
@@ -108,7 +111,7 @@ class MatrixMethod:
     @property
     def target(self) -> Region:
         """The rows that are observed: those with as many tight leptons."""
-        return target_region(self.leptons, self.tight)
+        return efficiency.within(self.selection, target_region(self.leptons, self.tight))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -144,7 +147,7 @@ class MatrixMethod:
             efficiency.maps(given, name, events, self.leptons, weights)
             for given, name in ((self.real, "real_efficiency"), (self.fake, "fake_efficiency"))
         )
-        rest = (self.leptons, self.tight, self.fakes, self.closest, self.sample)
+        rest = (self.leptons, self.tight, self.fakes, self.closest, self.sample, self.selection)
         return tuple(MatrixModel(r, f, *rest) for r, f in zip(real, fake, strict=True))
 
     def variations(self) -> Mapping[str, tuple[MatrixMethod, MatrixMethod]]:
@@ -168,7 +171,7 @@ class MatrixModel:
     ----------
     real, fake
         The efficiency of a lepton.
-    leptons, tight, fakes, closest, sample
+    leptons, tight, fakes, closest, sample, selection
         As in `MatrixMethod`.
     """
 
@@ -179,11 +182,12 @@ class MatrixModel:
     fakes: Number | str = Number(1)
     closest: float = 0.05
     sample: str | None = None
+    selection: Region = Region.everything()
 
     @property
     def reads(self) -> Region:
-        """The rows that are weighted: all, tight and anti-tight."""
-        return Region.everything()
+        """The rows that are weighted: those of the selection, tight and anti-tight."""
+        return self.selection
 
     @property
     def needs(self) -> Region:
@@ -205,7 +209,7 @@ class MatrixModel:
         DataError
             If a lepton is outside a map, or a column not finite.
         """
-        rows = events.select(region)
+        rows = events.select(efficiency.within(self.selection, region))
         return rows.with_weight(rows.weight * self._factors(rows, [self], region)[0])
 
     def factors(self, rows: Events, models: Sequence[MatrixModel]) -> Array:
@@ -259,6 +263,7 @@ class MatrixModel:
             "fakes": _number_state(self.fakes),
             "closest": self.closest,
             "sample": self.sample,
+            "selection": [self.selection.name, self.selection.cut],
         }
 
     @classmethod
@@ -273,6 +278,7 @@ class MatrixModel:
             _number(state["fakes"]),
             float(state["closest"]),
             state["sample"],
+            Region(*state["selection"]),
         )
 
 

@@ -83,8 +83,9 @@ def needed_columns(analysis: Analysis, name: str) -> list[str] | None:
         declared = fit_columns(task.method)
         if name in task.events.samples and declared is None and given is None:
             return None
-        found |= {one.axis.name for one in analysis.variables if name in analysis.tasks[one.method].events.samples}
         found |= target(task.method).columns | (declared or frozenset() if name in task.events.samples else frozenset())
+    for compared in analysis.variables:
+        found |= {compared.axis.name} if name in _seen(analysis, compared.method) else set()
     for label, one in analysis.predicted.items():
         if name in analysis.tasks[one.method].events.samples:
             more = needed_columns(analysis, label)
@@ -178,6 +179,12 @@ def _tasks(analysis: Analysis) -> Iterator[Task]:
     for variations in analysis.variations.values():
         for sides in variations.values():
             yield from sides
+
+
+def _seen(analysis: Analysis, method: str) -> set[str]:
+    """Return the samples that a method or one of its variations sees."""
+    tasks = [analysis.tasks[method], *(side for sides in analysis.variations[method].values() for side in sides)]
+    return {name for task in tasks for name in task.events.samples}
 
 
 def _used(analysis: Analysis) -> set[str]:
