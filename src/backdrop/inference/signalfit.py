@@ -35,7 +35,7 @@ class SignalFit:
     sample
         The sample whose rows are observed; None for all rows.
     thrown
-        Whether the measurements of the background's variations are thrown.
+        Whether the measurements of the backgrounds' variations are thrown.
 
     Examples
     --------
@@ -66,19 +66,27 @@ class SignalFit:
             If a fit does not converge.
         """
         rows = {name: one if self.sample is None else one.only(self.sample) for name, one in observed.items()}
-        names = [clean(f"background_{name}") for name in background.variations] if self.thrown else []
-        measured = dict(zip(names, rng.standard_normal(len(names)).tolist(), strict=True))
+        backgrounds = {"background": background, **self.others}
+        varied = list(dict.fromkeys(name for one in backgrounds.values() for name in one.variations))
+        thrown = dict(zip(varied, rng.standard_normal(len(varied)).tolist(), strict=True)) if self.thrown else {}
         found = {}
         for name, signal in self.signals.items():
-            spec = workspace({"background": background, **self.others}, {"signal": signal}, rows)
-            result = fit(_measuring(spec, measured))
+            result = fit(_measured(workspace(backgrounds, {"signal": signal}, rows), thrown))
             found[name] = cast(float, result.value), cast(float, result.error)
         return found
 
 
-def _measuring(spec: dict[str, Any], measured: Mapping[str, float]) -> dict[str, Any]:
-    """Return a workspace in which the measurements of some nuisances gave other values than zero."""
+def _measured(spec: dict[str, Any], thrown: Mapping[str, float]) -> dict[str, Any]:
+    """Return a workspace in which the measurements of some variations gave other values than zero."""
+    nuisances = {
+        modifier["name"]: value
+        for channel in spec["channels"]
+        for sample in channel["samples"]
+        for modifier in sample["modifiers"]
+        for variation, value in thrown.items()
+        if modifier["name"] in (clean(variation), clean(f"{sample['name']}_{variation}"))
+    }
     spec["measurements"][0]["config"]["parameters"] += [
-        {"name": name, "auxdata": [value]} for name, value in measured.items()
+        {"name": name, "auxdata": [value]} for name, value in nuisances.items()
     ]
     return spec
