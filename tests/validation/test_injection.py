@@ -48,6 +48,8 @@ def test_the_absorption_is_the_part_that_the_control_region_holds(leaking: Injec
     assert leaking.slope["all"].agrees(1.0 - ABSORBED, 4)
     assert leaking.response["all"].agrees(1.0, 4)
     assert leaking.curvature["all"].agrees(0.0, 4)
+    for strength, rise in zip(leaking.strengths, leaking.rise["all"], strict=True):
+        assert rise.agrees(strength * (1.0 - ABSORBED), 4)
     # a fit that gives half of the strength has half of the response
     assert leaking.slope["half"].value == pytest.approx(0.5 * leaking.slope["all"].value)
     assert leaking.response["half"].agrees(0.5, 4)

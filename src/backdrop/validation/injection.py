@@ -80,6 +80,13 @@ class Injection:
         return f"Injection({len(self.value)} toys, strengths {strengths}: {rows}{failed})"
 
     @property
+    def rise(self) -> dict[str, tuple[Measured, ...]]:
+        """By how much the fitted strength is above that without signal, at each injected one."""
+        rows = self.value[:, 1:] - self.value[:, :1]
+        means = [self._means(rows[:, i]) for i in range(len(self.strengths))]
+        return {name: tuple(one[name] for one in means) for name in self.names}
+
+    @property
     def slope(self) -> dict[str, Measured]:
         """How the fitted strength rises with the injected one: ``1 - absorbed`` where `response` is one."""
         return self._means(self._slopes(self.value[:, 1:] - self.value[:, :1]))
