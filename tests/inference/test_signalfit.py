@@ -56,3 +56,14 @@ def test_the_observed_rows_are_those_of_one_sample() -> None:
     with pytest.raises(ExportError, match="weighted"):
         fit(BACKGROUND, mixed, rng=stream(1, "x"))
     assert replace(fit, sample="data")(BACKGROUND, mixed, rng=stream(1, "x"))["s"][0] == pytest.approx(1.5, rel=1e-3)
+
+
+def test_a_free_background_is_fixed_by_the_bin_without_signal() -> None:
+    signal, background = plain([20.0, 0.0], [0.0, 0.0]), plain([400.0, 400.0], [0.0, 0.0])
+    counts = {"SR": Events.of({"m": np.repeat([0.25, 0.75], [540, 500]), "tag": np.zeros(1040)})}
+    fit = SignalFit({"s": signal}, free={"background": 0.1})
+    value, error = fit(background, counts, rng=stream(1, "x"))["s"]
+    assert value == pytest.approx((540 - 500) / 20, rel=1e-4)
+    assert error == pytest.approx(np.sqrt(540 + 500) / 20, rel=1e-3)
+    held = SignalFit({"s": signal})(background, counts, rng=stream(1, "x"))["s"]
+    assert held[0] == pytest.approx((540 - 400) / 20, rel=1e-4)

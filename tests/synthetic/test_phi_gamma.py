@@ -15,7 +15,7 @@ from backdrop import Region
 from backdrop.errors import ConfigError
 from backdrop.events import Events
 from backdrop.kinematics import add
-from backdrop.synthetic import SAMPLES, DoubleGaussian, Isolation, Landau, PhiGamma, PhiGammaSelection
+from backdrop.synthetic import SAMPLES, Isolation, Landau, Peak, PhiGamma, PhiGammaSelection
 
 ALL = Region.everything()
 TOY = PhiGamma(events=60_000.0)
@@ -222,7 +222,7 @@ def test_samples_hold_the_injected_signal() -> None:
     ("make", "words"),
     [
         (lambda: Landau(scale=0.0), "scale is positive"),
-        (lambda: DoubleGaussian(125.0, share=1.5), "share between 0 and 1"),
+        (lambda: Peak(125.0, share=1.5), "share between 0 and 1"),
         (lambda: PhiGamma(low=0.5), "2 <= low"),
         (lambda: PhiGamma(pt_width=(10.0, -0.1)), "not positive from 50 to 400"),
         (lambda: PhiGammaSelection(rise=(140.0, 91.0)), "rises with the mass"),

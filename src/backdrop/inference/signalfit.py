@@ -32,6 +32,8 @@ class SignalFit:
         Hypothesis to its template in the channels (for a background given as terms: filled with ``terms.template``).
     others
         Further backgrounds, such as what was subtracted from the data.
+    free
+        Backgrounds whose normalisation is free, as for `workspace`: ``{"background": 0.1}`` for the estimated one.
     sample
         The sample whose rows are observed; None for all rows.
     thrown
@@ -52,6 +54,7 @@ class SignalFit:
 
     signals: Mapping[str, Estimate]
     others: Mapping[str, Estimate] = field(default_factory=dict)
+    free: Mapping[str, float] = field(default_factory=dict)
     sample: str | None = None
     thrown: bool = True
 
@@ -71,7 +74,8 @@ class SignalFit:
         thrown = dict(zip(varied, rng.standard_normal(len(varied)).tolist(), strict=True)) if self.thrown else {}
         found = {}
         for name, signal in self.signals.items():
-            result = fit(_measured(workspace(backgrounds, {"signal": signal}, rows), thrown))
+            spec = workspace(backgrounds, {"signal": signal}, rows, free=self.free)
+            result = fit(_measured(spec, thrown))
             found[name] = cast(float, result.value), cast(float, result.error)
         return found
 

@@ -9,7 +9,7 @@ from .dilepton import SameSign, same_sign_dilepton
 from .flips import FlippedPairs
 from .gaussian import GaussianPlane, gaussian_abcd
 from .leptons import Leptons, leptons
-from .phi_gamma import DoubleGaussian, Isolation, Landau, PhiGamma, PhiGammaSelection, phi_gamma
+from .phi_gamma import Isolation, Landau, Peak, PhiGamma, PhiGammaSelection, phi_gamma
 
 __all__ = [
     "SAMPLES",
@@ -18,7 +18,7 @@ __all__ = [
     "Isolation",
     "Landau",
     "Leptons",
-    "DoubleGaussian",
+    "Peak",
     "PhiGamma",
     "PhiGammaSelection",
     "SameSign",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Four = tuple[Array, Array, Array, Array]
     Columns = dict[str, Array]
 
-__all__ = ["DoubleGaussian", "Isolation", "Landau", "PhiGamma", "PhiGammaSelection", "phi_gamma"]
+__all__ = ["Isolation", "Landau", "Peak", "PhiGamma", "PhiGammaSelection", "phi_gamma"]
 
 KAON_MASS, PHI_MASS, PHI_WIDTH = 0.493677, 1.019461, 0.004249
 _PROBE = 400_000
@@ -70,7 +70,7 @@ class Landau:
 
 
 @dataclass(frozen=True)
-class DoubleGaussian:
+class Peak:
     """Two Gaussians of one mean: the mass of a signal, in GeV.
 
     Attributes
@@ -286,7 +286,7 @@ class PhiGamma:
     @classmethod
     def signal(cls, mass: float, events: float = 20_000.0) -> PhiGamma:
         """Return the generator of a signal: a narrow peak, well isolated."""
-        return cls(events, DoubleGaussian(mass), isolation=Isolation(0.12, 0.0))
+        return cls(events, Peak(mass), isolation=Isolation(0.12, 0.0))
 
     def draw(self, *, seed: int, sample: str = "data", weight: float = 1.0, region: Region | None = None) -> Events:
         """Draw one data set of candidates.
