@@ -11,7 +11,7 @@ import backdrop as bd
 from backdrop import Events
 from backdrop.errors import ExportError
 from backdrop.inference import SignalFit
-from backdrop.tasks import stream
+from backdrop.tasks import fingerprint, stream
 from tests.inference.samples import plain
 
 SIGNAL = plain([20.0], [0.0])
@@ -67,3 +67,9 @@ def test_a_free_background_is_fixed_by_the_bin_without_signal() -> None:
     assert error == pytest.approx(np.sqrt(540 + 500) / 20, rel=1e-3)
     held = SignalFit({"s": signal})(background, counts, rng=stream(1, "x"))["s"]
     assert held[0] == pytest.approx((540 - 400) / 20, rel=1e-4)
+
+
+def test_toys_can_be_kept_by_it() -> None:
+    fits = [SignalFit({"s": one}, others=other) for one in (SIGNAL, 2.0 * SIGNAL) for other in ({}, {"b": BACKGROUND})]
+    assert len({fingerprint(one) for one in fits}) == 4
+    assert fingerprint(replace(fits[0])) == fingerprint(fits[0])

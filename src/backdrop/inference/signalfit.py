@@ -10,6 +10,7 @@ from ..estimate import Estimate, Terms
 from ..events import Events
 from .fit import fit
 from .label import clean
+from .sample import Empty
 from .workspace import workspace
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class SignalFit:
         Further backgrounds, such as what was subtracted from the data.
     free
         Backgrounds whose normalisation is free, as for `workspace`: ``{"background": 0.1}`` for the estimated one.
+    empty
+        What is done with empty bins of a background, as for `workspace`.
     sample
         The sample whose rows are observed; None for all rows.
     thrown
@@ -55,6 +58,7 @@ class SignalFit:
     signals: Mapping[str, Estimate]
     others: Mapping[str, Estimate] = field(default_factory=dict)
     free: Mapping[str, float] = field(default_factory=dict)
+    empty: Empty = "error"
     sample: str | None = None
     thrown: bool = True
 
@@ -74,7 +78,7 @@ class SignalFit:
         thrown = dict(zip(varied, rng.standard_normal(len(varied)).tolist(), strict=True)) if self.thrown else {}
         found = {}
         for name, signal in self.signals.items():
-            spec = workspace(backgrounds, {"signal": signal}, rows, free=self.free)
+            spec = workspace(backgrounds, {"signal": signal}, rows, empty=self.empty, free=self.free)
             result = fit(_measured(spec, thrown))
             found[name] = cast(float, result.value), cast(float, result.error)
         return found
