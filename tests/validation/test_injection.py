@@ -39,6 +39,10 @@ def nothing(seed: int, strength: float) -> Events:
     return Events.of({name: np.zeros(0) for name in ("x1", "x2", "m")})
 
 
+def named_as_the_data(seed: int, strength: float) -> Events:
+    return Events.of(dict(Signal()(seed, strength).columns), sample="data")
+
+
 # ---- closed form -----------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +174,11 @@ def test_strengths_are_positive_and_different(strengths: tuple[float, ...]) -> N
 def test_a_toy_needs_a_signal() -> None:
     with pytest.raises(DataError, match="no signal event was drawn for strength 2"):
         run(signal=nothing)
+
+
+def test_signal_and_background_have_keys_of_their_own() -> None:
+    with pytest.raises(DataError, match=r"[0-9]+ signal events have keys of background events"):
+        run(signal=named_as_the_data)
 
 
 def test_one_strength_has_no_curvature_and_two_axes_no_window() -> None:

@@ -259,7 +259,7 @@ def injection(
     ConfigError
         If `toys` is below 2, or the strengths are not positive.
     DataError
-        If the rows of a channel may be sealed, or no signal is injected into a toy.
+        If the rows of a channel may be sealed, or a toy has no signal event, or one with the key of a background event.
     FitError
         If the fits of all toys fail.
     """
@@ -309,6 +309,11 @@ class _Injected:
         fits, crossed, backgrounds = [], [], []
         nothing = self.analysis.observed(plain)
         events = plain.events.load()
+        if shared := np.isin(parts[-1].key, events.key).sum():
+            raise DataError(
+                f"{shared} signal events have keys of background events, and would be resampled with them; draw the "
+                "signal under a sample name of its own, and give it that of the data with relabel()"
+            )
         for part in (None, *parts):
             setup = plain if part is None else replace(plain, events=events + part)
             background = self.analysis.background(setup, seed)
