@@ -21,7 +21,7 @@ __all__ = ["SignalFit"]
 
 @dataclass(frozen=True, eq=False)
 class SignalFit:
-    """Fit each of several signals to a toy: what `backdrop.validation` takes as the fit of an ensemble.
+    """Fit each of several signals to a toy: a :class:`~backdrop.validation.Fit` of the ensembles of signals.
 
     The likelihood is that of :func:`backdrop.workspace`. In a toy the background's own fluctuations are drawn with its
     events, while a variation is a change that no toy has: so the measurement that constrains it is thrown, from a unit

@@ -9,7 +9,7 @@ from .dilepton import SameSign, same_sign_dilepton
 from .flips import FlippedPairs
 from .gaussian import GaussianPlane, gaussian_abcd
 from .leptons import Leptons, leptons
-from .phi_gamma import Isolation, Landau, Peak, PhiGamma, PhiGammaSelection, phi_gamma
+from .phi_gamma import Isolation, Landau, Peak, PhiGamma, PhiGammaSelection, Spectrum, phi_gamma
 
 __all__ = [
     "SAMPLES",
@@ -22,6 +22,7 @@ __all__ = [
     "PhiGamma",
     "PhiGammaSelection",
     "SameSign",
+    "Spectrum",
     "gaussian_abcd",
     "leptons",
     "phi_gamma",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Four = tuple[Array, Array, Array, Array]
     Columns = dict[str, Array]
 
-__all__ = ["Isolation", "Landau", "Peak", "PhiGamma", "PhiGammaSelection", "phi_gamma"]
+__all__ = ["Isolation", "Landau", "Peak", "PhiGamma", "PhiGammaSelection", "Spectrum", "phi_gamma"]
 
 KAON_MASS, PHI_MASS, PHI_WIDTH = 0.493677, 1.019461, 0.004249
 _PROBE = 400_000
@@ -144,13 +144,13 @@ class PhiGammaSelection:
     Attributes
     ----------
     photon_pt, photon_eta, crack
-        Least pT (GeV), greatest |η|, and the range of |η| that is left out.
+        Least pT (GeV), greatest ``|η|``, and the range of ``|η|`` that is left out.
     kaon_pt, lead_kaon_pt, kaon_eta
-        Least pT of both kaons and of the harder one (GeV), greatest |η|.
+        Least pT of both kaons and of the harder one (GeV), greatest ``|η|``.
     phi_mass
         Range of the meson's mass in GeV.
     dphi
-        Least |ΔΦ| of meson and photon.
+        Least ``|ΔΦ|`` of meson and photon.
     loose_pt
         Least pT of the meson in the generation region, in GeV.
     threshold, rise
@@ -293,7 +293,7 @@ class PhiGamma:
 
         Columns, in GeV and rad: ``m pt eta phi`` of the system; ``pt eta phi m`` of the meson (``_phi``), ``pt eta
         phi`` of the photon (``_gamma``) and of the harder and the softer kaon (``_k1 _k2``); ``iso_phi``,
-        ``dphi`` = |ΔΦ| and ``deta`` = η_φ - η_γ.
+        ``dphi = |ΔΦ|`` and ``deta = η_φ - η_γ``.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ __all__ = ["Analysis", "Fit", "Measured", "failures", "toys"]
 
 
 class Fit(Protocol):
-    """A fit of signal hypotheses; `backdrop.inference.SignalFit` is one."""
+    """A fit of signal hypotheses; :class:`~backdrop.inference.SignalFit` is one."""
 
     def __call__(
         self, background: Estimate | Terms, observed: Mapping[str, Events], *, rng: np.random.Generator

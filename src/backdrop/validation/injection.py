@@ -236,7 +236,7 @@ def injection(
     channels
         Where the background is estimated and the signal fitted.
     fit
-        The fit of one or more hypotheses, picklable too: see `ensemble.Fit` and `backdrop.inference.SignalFit`.
+        The fit of one or more hypotheses, picklable too, such as :class:`~backdrop.inference.SignalFit`.
     strengths
         The injected strengths, positive.
     toys

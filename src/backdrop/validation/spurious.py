@@ -120,7 +120,7 @@ def spurious_signal(
     channels
         Where the background is estimated and the signal fitted.
     fit
-        The fit of one or more hypotheses, picklable too: see `ensemble.Fit` and `backdrop.inference.SignalFit`.
+        The fit of one or more hypotheses, picklable too, such as :class:`~backdrop.inference.SignalFit`.
     largest
         The greatest spurious signal that is accepted, in units of its error: chosen before the study. As an
         uncertainty, 0.14 makes the total one larger by 1 %, 0.2 by 2 %.
