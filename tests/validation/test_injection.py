@@ -189,3 +189,10 @@ def test_one_strength_has_no_curvature_and_two_axes_no_window() -> None:
     both = Channel("SR", Region("SR", "m > 0"), axes)
     with pytest.raises(DataError, match="has 2 axes"):
         replace(found, channels=(both,)).window("SR", 0.0, 1.0)
+
+
+def test_a_mean_has_the_error_of_its_spread() -> None:
+    found = Measured.of(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert (found.value, found.error) == (2.5, pytest.approx(np.sqrt(5 / 3) / 2))
+    assert found.agrees(3.7) and not found.agrees(3.9)
+    assert np.isnan(Measured.of(np.array([1.0])).error)

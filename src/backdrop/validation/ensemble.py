@@ -65,8 +65,9 @@ class Measured:
 
     @classmethod
     def of(cls, values: Array) -> Measured:
-        """Return the mean of one value a toy, shape (toys,)."""
-        return cls(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+        """Return the mean of one value a toy, shape (toys,); the error of a single one is NaN."""
+        spread = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+        return cls(float(values.mean()), spread / float(np.sqrt(len(values))))
 
 
 @dataclass(frozen=True)
