@@ -35,6 +35,7 @@ from .flips import TWELVE, FlipEnsemble
 from .harness import RESULTS, machine, versions
 from .intervals import IntervalEnsemble
 from .leptons import MatrixEnsemble
+from .signals import SIGNALS
 
 KEPT = Path(__file__).resolve().parent / ".validate"
 STEP = 100
@@ -217,6 +218,7 @@ VALIDATIONS: Mapping[str, Validation] = {
         seed=20_266,
         toys=2000,
     ),
+    **SIGNALS,
 }
 
 
@@ -230,10 +232,8 @@ def run(name: str, seconds: float, jobs: int) -> dict[str, Any]:
             stamp = {"machine": machine(), "date": today, "versions": versions(("numpy", "scipy", "numba"))}
             record = {"name": name, **found, **stamp}
             write_atomic(RESULTS / f"validate_{name}.json", (json.dumps(record, indent=1) + "\n").encode())
-            print(
-                f"{found['toys']}/{found['of']} {found.get('pulls') or found.get('intervals') or found.get('rates')}",
-                flush=True,
-            )
+            tables = [rows for rows in found.values() if isinstance(rows, list)]
+            print(f"{found['toys']}/{found['of']} {tables[0]}", flush=True)
             if time.monotonic() - started > seconds:
                 break
     return record

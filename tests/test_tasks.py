@@ -50,6 +50,7 @@ class _Settings:
 def test_equal_values_have_equal_fingerprints() -> None:
     axis = hist.axis.Regular(2, 0, 1, name="m")
     settings = _Settings(Region("CR", "m > 1"), extra={"axis": axis, "a": [1, None, "x"], "b": np.arange(3)})
+    assert fingerprint(frozenset("abcdef")) == fingerprint(frozenset("fedcba"))
     again = _Settings(Region("CR", "m > 1"), extra={"b": np.arange(3), "a": [1, None, "x"], "axis": axis})
     assert fingerprint(settings) == fingerprint(again)
     assert fingerprint(replace(settings, control=Region("renamed", "m > 1"))) == fingerprint(settings)
@@ -64,6 +65,7 @@ def test_different_values_have_different_fingerprints() -> None:
         _Settings(Region("CR", "m > 1")), _Settings(Region("CR", "m > 2")), Region("CR", "m > 1"), events,
         _Settings(Region("CR", "m > 1"), (1.0, 3.0)), 2.0 * events, hist.axis.Regular(2, 0, 1, name="m"),
         hist.axis.Regular(2, 0, 1 + 1e-12, name="m"), hist.axis.Regular(2, 0, 1, name="n"), {"a": "b"}, ("a", "b"),
+        frozenset({1}), frozenset({1, 2}), frozenset({"b", "a"}),
     ]  # fmt: skip
     prints = [fingerprint(value) for value in values]
     assert len(set(prints)) == len(prints)

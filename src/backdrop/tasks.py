@@ -97,6 +97,9 @@ def _pieces(value: Any) -> Iterator[bytes]:
         for key in sorted(value, key=repr):
             yield from _pieces(key)
             yield from _pieces(value[key])
+    elif isinstance(value, frozenset):
+        yield b"set"
+        yield from _pieces(sorted(value, key=repr))
     elif isinstance(value, tuple | list):
         yield f"[{len(value)}".encode()
         for item in value:

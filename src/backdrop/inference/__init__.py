@@ -2,7 +2,8 @@
 
 from .fit import fit, scan
 from .result import FitResult
+from .signalfit import SignalFit
 from .toys import ToyLimit, Toys, ToyValue
 from .workspace import workspace
 
-__all__ = ["FitResult", "ToyLimit", "ToyValue", "Toys", "fit", "scan", "workspace"]
+__all__ = ["FitResult", "SignalFit", "ToyLimit", "ToyValue", "Toys", "fit", "scan", "workspace"]

@@ -9,21 +9,30 @@ from .dilepton import SameSign, same_sign_dilepton
 from .flips import FlippedPairs
 from .gaussian import GaussianPlane, gaussian_abcd
 from .leptons import Leptons, leptons
+from .phi_gamma import Isolation, Landau, Peak, PhiGamma, PhiGammaSelection, Spectrum, phi_gamma
 
 __all__ = [
     "SAMPLES",
     "FlippedPairs",
     "GaussianPlane",
+    "Isolation",
+    "Landau",
     "Leptons",
+    "Peak",
+    "PhiGamma",
+    "PhiGammaSelection",
     "SameSign",
+    "Spectrum",
     "gaussian_abcd",
     "leptons",
+    "phi_gamma",
     "same_sign_dilepton",
 ]
 
 SAMPLES: Mapping[str, Callable[..., Mapping[str, Events]]] = {
     "gaussian_abcd": gaussian_abcd,
     "leptons": leptons,
+    "phi_gamma": phi_gamma,
     "same_sign_dilepton": same_sign_dilepton,
 }
 """Name to a function of (seed, settings) that gives the samples by name; what a configuration's `synthetic` names."""

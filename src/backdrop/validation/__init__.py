@@ -9,8 +9,11 @@ from .correlation import Correlation, correlation
 from .coverage import Coverage, coverage
 from .cutflow import CutFlow, cut_flow
 from .dependence import Dependence, dependence
+from .ensemble import Fit, Measured
+from .injection import Injection, injection
 from .pulls import Pulls
 from .regionmap import RegionMap, Use
+from .spurious import SpuriousSignal, spurious_signal
 from .twosample import AUC, KolmogorovSmirnov, auc, ks
 from .variables import Compared, Correlations, Variable, variable
 from .weights import HeavyEvent, Support, WeightHealth, support, weight_health
@@ -27,12 +30,16 @@ __all__ = [
     "Coverage",
     "CutFlow",
     "Dependence",
+    "Fit",
     "HeavyEvent",
+    "Injection",
     "KolmogorovSmirnov",
+    "Measured",
     "PullSummary",
     "Pulls",
     "Ratio",
     "RegionMap",
+    "SpuriousSignal",
     "Support",
     "Use",
     "Variable",
@@ -45,8 +52,10 @@ __all__ = [
     "coverage",
     "cut_flow",
     "dependence",
+    "injection",
     "ks",
     "pull_summary",
+    "spurious_signal",
     "support",
     "variable",
     "weight_health",

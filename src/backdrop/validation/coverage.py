@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import builtins
-import functools
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..channel import Channel
-from ..errors import ArtifactError, ConfigError, DataError, FitError
+from ..errors import DataError, FitError
 from ..estimate import Estimate, Setup, estimate
-from ..tasks import Map, Result, fingerprint, named_seed, progress, resumable
+from ..tasks import Map, Result
+from .ensemble import toys as run
 from .pulls import Pulls
 
 if TYPE_CHECKING:
@@ -94,13 +92,12 @@ def coverage(
     replicas: int = 0,
     map: Map = builtins.map,
     directory: Path | str | None = None,
-    batch: int = 10,
 ) -> Coverage:
     """Estimate the background of many toys and compare with the truth.
 
     Toy i is ``estimate(make(s_i), channels, seed=s_i)`` with ``s_i = named_seed(seed, "toy", i)``; its pulls are
     ``(estimate - truth) / σ``, σ the total uncertainty of the yield or of the bin. So a toy is the same alone or in any
-    number, order, batch or process.
+    number, order or process.
 
     Parameters
     ----------
@@ -121,27 +118,21 @@ def coverage(
     map
         Any map; see `tasks.pool`.
     directory
-        Where finished batches are kept; a run that was cut short, or asks for more toys, goes on from them.
-    batch
-        Toys of one task. It does not change the result, but batches of another size are not found again.
+        Where each finished toy is kept; a run that was cut short, or asks for more toys, goes on from them.
 
     Raises
     ------
     ArtifactError
         If a directory is given and `make` or `truth` cannot be told from another one (it closes over variables).
     ConfigError
-        If `toys` is below 2 or `batch` below 1.
+        If `toys` is below 2.
     DataError
         If the truth does not have the bins of the channels.
     """
-    if toys < 2 or batch < 1:
-        raise ConfigError(f"toys={toys}, batch={batch}: at least two toys, in batches of one or more")
     channels = tuple(channels)
-    places = [tuple(range(toys)[i : i + batch]) for i in range(0, toys, batch)]
-    tasks = [_Batch(make, channels, truth, seed, replicas, place) for place in places]
-    run = map if directory is None else resumable(map, directory)
-    parts = list(progress(run, "toys")(_toys, tasks))
-    table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    known = truth if callable(truth) else _flat(truth, channels)
+    rows = run(_Covered(make, channels, known, replicas), toys, seed=seed, map=map, directory=directory)
+    table = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     names = [f"{channel.name}[{i}]" for channel in channels for i in range(channel.size)]
     return Coverage(
         yields=_pulls([channel.name for channel in channels], table, "yield"),
@@ -156,36 +147,22 @@ def _pulls(names: Sequence[str], table: Result, what: str) -> Pulls:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Some toys of an ensemble."""
+class _Covered:
+    """A toy whose estimate is compared with the truth."""
 
     make: Callable[[int], Setup]
     channels: tuple[Channel, ...]
-    truth: Truth | Callable[[int], Truth]
-    seed: int
+    truth: Array | Callable[[int], Truth]
     replicas: int
-    toys: tuple[int, ...]
 
-    @property
-    def fingerprint(self) -> str:
-        """What the toys depend on, the text of the functions included."""
-        truth = _identity(self.truth) if callable(self.truth) else _plain(self.truth)
-        return fingerprint((_identity(self.make), self.channels, truth, self.seed, self.replicas, self.toys))
-
-
-def _toys(task: _Batch) -> Result:
-    rows = [_toy(task, named_seed(task.seed, "toy", toy)) for toy in task.toys]
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _toy(task: _Batch, seed: int) -> Result:
-    truth = _flat(task.truth(seed) if callable(task.truth) else task.truth, task.channels)
-    truths = {"yield_truths": _sums(truth, task.channels), "bin_truths": truth}
-    try:
-        found = estimate(task.make(seed), task.channels, replicas=task.replicas, seed=seed)
-    except FitError:
-        return truths | _no_values(len(task.channels), len(truth)) | {"failed": np.array(True)}
-    return truths | _values(found) | {"failed": np.array(False)}
+    def __call__(self, seed: int) -> Result:
+        truth = _flat(self.truth(seed) if callable(self.truth) else self.truth, self.channels)
+        truths = {"yield_truths": _sums(truth, self.channels), "bin_truths": truth}
+        try:
+            found = estimate(self.make(seed), self.channels, replicas=self.replicas, seed=seed)
+        except FitError:
+            return truths | _no_values(len(self.channels), len(truth)) | {"failed": np.array(True)}
+        return truths | _values(found) | {"failed": np.array(False)}
 
 
 def _values(found: Estimate) -> Result:
@@ -219,32 +196,3 @@ def _flat(truth: Truth, channels: Sequence[Channel]) -> Array:
 def _sums(bins: Array, channels: Sequence[Channel]) -> Array:
     starts = np.cumsum([0] + [channel.size for channel in channels])
     return np.add.reduceat(bins, starts[:-1])
-
-
-def _plain(truth: Truth) -> Any:
-    if isinstance(truth, Mapping):
-        return {name: np.asarray(values, np.float64) for name, values in truth.items()}
-    return np.asarray(truth, np.float64)
-
-
-def _identity(function: Any) -> Any:
-    """Return what tells a function from another: its name, its text and the values bound to it."""
-    if isinstance(function, functools.partial):
-        return _identity(function.func), function.args, function.keywords
-    if is_dataclass(function) or hasattr(function, "fingerprint"):
-        return _text(type(function)), function
-    if not inspect.isfunction(function) or function.__closure__:
-        raise ArtifactError(
-            f"{function!r} cannot be told from another one, so its toys cannot be kept: use a function without outer "
-            "variables, a functools.partial of one, or a dataclass with __call__"
-        )
-    return _text(function)
-
-
-def _text(source: Callable[..., Any]) -> tuple[str, str]:
-    try:
-        text = inspect.getsource(source)
-    except (OSError, TypeError):
-        code = getattr(source, "__code__", None)
-        text = repr((code.co_code, code.co_names, code.co_consts)) if code else ""
-    return f"{source.__module__}.{source.__qualname__}", hashlib.sha256(text.encode()).hexdigest()
