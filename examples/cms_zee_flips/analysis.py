@@ -1,4 +1,4 @@
-"""Charge flips of electrons from Z decays, and the isolation × charge ABCD under the Z redone without them."""
+"""Charge flips of electrons from Z decays, and the isolation x charge ABCD under the Z redone without them."""
 
 import sys
 from dataclasses import replace
@@ -90,10 +90,8 @@ def main(path: str, out: str = "flips-report.html") -> None:
     for name, test in tests.items():
         print(f"{name}: {test}")
     for name, one in (("as they are", before), ("without flips", after)):
-        total = one.total(where.name)
-        print(
-            f"not prompt, from same-sign pairs {name}: {total.value:.1f} ± {total.statistical:.1f} ± {total.systematic:.1f}"
-        )
+        found = one.total(where.name)
+        print(f"not prompt, from same-sign pairs {name}: {found.value:.1f} ± {found.total:.1f}")
     bd.report(Path(out), predicted, both, after, *tests.values(), title="Charge flips under the Z")
 
 

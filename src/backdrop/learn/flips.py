@@ -27,6 +27,7 @@ _FINEST = 1e-3
 _RIDGE = 1e-6
 _NEGLIGIBLE = 1e-10
 _HIGHEST = 0.5
+_SPREAD = 0.3
 
 
 def same_sign_probability(first: Array, second: Array) -> Array:
@@ -261,11 +262,11 @@ class Flips:
         found = self.maximum(self.start, *self.limits)
         if (found[self._size :] > 0.0).all():
             return found
-        # few events in the side bands: their background may be that of other bins
-        starts = [self.start.copy() for _ in range(2)]
-        starts[0][self._size :] *= 0.1
-        starts[1][self._size :] = self.start[self._size :].mean()
-        return min([found, *(self.maximum(start, *self.limits) for start in starts)], key=self.value)
+        # a background of few events has several maxima: that of few bins, or first of all bins
+        low, high = self.limits
+        spread = np.where(np.arange(len(low)) < self._size, low, _SPREAD * self.start[self._size :].mean())
+        again = self.maximum(self.maximum(self.start, spread, high), low, high)
+        return min(found, again, key=self.value)
 
     @cached_property
     def fitted(self) -> Array:
