@@ -279,6 +279,11 @@ class ChargeFlipModel:
         """Whether rows may move into or out of a region."""
         return self.loss is not None
 
+    @property
+    def maps(self) -> tuple[BinnedMap, ...]:
+        """The flip rate of an electron."""
+        return (self.rates,)
+
     def predict(self, events: Events, region: Region) -> Events:
         """Return the opposite-sign rows inside `region`, after their move, weighted with the odds of equal charges."""
         rows = events.select(self.reads if self.moves else region & self.reads)

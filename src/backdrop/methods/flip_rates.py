@@ -106,6 +106,9 @@ class Factorisation:
     degrees: int
     p_value: float
 
+    def __repr__(self) -> str:
+        return f"Factorisation(statistic {self.statistic:.4g}, degrees of freedom {self.degrees}, p {self.p_value:.4g})"
+
 
 def factorisation(method: ChargeFlip, events: Events) -> Factorisation:
     """Test whether the flip rates factorise; the p-value holds where bins have some ten flips.
