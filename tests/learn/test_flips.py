@@ -251,9 +251,9 @@ def test_leakage_alone_leaves_the_number_of_decays() -> None:
 
 def test_intervals_cover_at_few_flips() -> None:
     toy = FlippedPairs(pairs=4_000, rates=(3e-4, 6e-3), shares=(0.8, 0.2), pt=(25.0, 100.0), abs_eta=(0.0, 1.0, 2.0))
-    found = np.array([[toy.counts(seed=seed).interval(place) for place in (0, 1)] for seed in range(100)])
+    found = np.array([[toy.counts(seed=seed).interval(place) for place in (0, 1)] for seed in range(60)])
     inside = (found[:, :, 0] <= toy.rates) & (np.array(toy.rates) <= found[:, :, 1])
-    assert (inside.mean(axis=0) > 0.65 - 3.0 * np.sqrt(0.65 * 0.35 / 100)).all()
+    assert (inside.mean(axis=0) > 0.65 - 3.0 * np.sqrt(0.65 * 0.35 / 60)).all()
     assert (found[:, :, 0] == 0.0).any(axis=0).any()
 
 
