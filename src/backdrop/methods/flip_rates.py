@@ -22,17 +22,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = [
-    "Cells",
-    "Factorisation",
-    "FlipRates",
-    "electron",
-    "factorisation",
-    "measure",
-    "measured",
-    "scale_factor",
-    "simulation_weights",
-]
+__all__ = ["Factorisation", "FlipRates", "factorisation", "measure", "scale_factor", "simulation_weights"]
 
 
 @dataclass(frozen=True, eq=False)
