@@ -26,6 +26,8 @@ MODULES = (
     "backdrop.blinding",
     "backdrop.methods.abcd",
     "backdrop.methods.transfer",
+    "backdrop.methods.charge_flip",
+    "backdrop.methods.flip_rates",
     "backdrop.synthetic",
     "backdrop.validation",
     "backdrop.inference",

@@ -107,7 +107,7 @@ def matrix() -> Case:
     )
 
 
-_PAIRS = FlippedPairs(pairs=30_000, background=1_500, random=30, far=10_000, tail=0.08)
+_PAIRS = FlippedPairs(pairs=30_000, background=1_500, random=120, far=10_000, tail=0.08)
 
 
 def charge_flip(name: str = "charge_flip", loss: EnergyLoss | None = None) -> Case:

@@ -9,11 +9,13 @@ import runpy
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import backdrop
 from backdrop.config import load
 from backdrop.io import write
 from backdrop.run.execution import Outcome, execute
@@ -154,3 +156,45 @@ def test_the_z_example_in_python_gives_the_same(
     beside, _, under, _ = re.findall(r"correlation (\S+), p (\S+)", text)
     assert float(beside[1]) > 0.1
     assert float(under[1]) == pytest.approx(1 / 201, rel=0.01)
+
+
+_FLIPS = ROOT / "examples" / "cms_zee_flips"
+
+
+@pytest.mark.slow
+def test_the_same_sign_peak_is_charge_flips(shared_data: Path) -> None:
+    analysis = load(_FLIPS / "analysis.yaml", inputs={"data": str(shared_data / "cms2011_zee.parquet")})
+    fewer = analysis.configuration.model_copy(update={"replicas": 20})
+    analysis = replace(analysis, configuration=fewer)
+    found = execute(analysis, read(analysis).events)
+    seen = {name: one.total.observed for name, one in found.closures["crossed"].items()}
+    assert seen == {"half": 81, "half_central": 2, "half_mixed": 57, "half_forward": 22}
+    assert all(one.p_value > 0.05 for one in found.closures["crossed"].values())
+    assert all(one.p_value > 0.05 for one in found.closures["flips"].values())
+    assert found.closures["flips"]["spectrum"].total.predicted == pytest.approx(181, abs=1)
+    (rates,) = found.maps["flips"]
+    by_eta = rates.values.reshape(4, 4)[1]
+    assert by_eta == pytest.approx([0.0027, 0.0079, 0.0258, 0.0322], rel=0.02)
+    before, after = (found.estimates[name].total("isolated") for name in ("charge", "charge_without_flips"))
+    assert before.value == pytest.approx(210, abs=1)
+    # 31 same-sign pairs that are not prompt are what loose pairs predict there
+    assert abs(after.value - 31) < 2.0 * after.total
+    assert abs(before.value - 31) > 5.0 * before.total
+
+
+@pytest.mark.slow
+def test_the_flips_in_python_give_the_same(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = runpy.run_path(str(_FLIPS / "analysis.py"))
+    whole = backdrop.estimate
+    monkeypatch.setattr("backdrop.report", lambda *results, **words: None)
+    monkeypatch.setattr("backdrop.estimate", lambda *given, **words: whole(*given, **{**words, "replicas": 10}))
+    script["main"](str(shared_data / "cms2011_zee.parquet"), str(tmp_path / "report.html"))
+    text = capsys.readouterr().out
+    assert "tight: 169 same-sign and 6338 opposite-sign pairs" in text
+    assert "pt from 45 to 60, abs_eta from 0 to 0.8: 0 (0 to 0.00242), 0 flips" in text
+    p_value = dict(re.findall(r"^isolated, (.*): Closure.* p (\S+?)[;)]", text, re.M))
+    assert float(p_value["fakes alone"]) < 1e-10
+    assert float(p_value["fakes and flips"]) > 0.05
+    assert (tmp_path / "flip_rate.json").exists()

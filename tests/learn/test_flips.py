@@ -46,7 +46,7 @@ def test_one_bin_is_the_binomial() -> None:
     found = Flips(Side(np.array([9_000.0]), np.zeros(1)), Side(np.array([30.0]), np.zeros(1)), (1,))
     q = 30.0 / 9_030.0
     rate = (1.0 - np.sqrt(1.0 - 2.0 * q)) / 2.0
-    assert found.fitted[0] == pytest.approx(rate, rel=1e-9)
+    assert found.fitted[0] == pytest.approx(rate, rel=1e-6)
     error = np.sqrt(q * (1.0 - q) / 9_030.0) / (2.0 - 4.0 * rate)
     assert np.sqrt(found.covariance()[0, 0]) == pytest.approx(error, rel=1e-6)
 
@@ -174,6 +174,19 @@ def test_the_maximum_is_that_of_a_general_minimiser() -> None:
     assert found.fitted == pytest.approx(np.exp(best.x), rel=0.02, abs=1e-6)
 
 
+def test_the_search_does_not_end_at_a_lower_maximum() -> None:
+    """A background that a few events determine has several maxima; that of the first start is lower here."""
+    shares = np.outer([0.2, 0.5, 0.25, 0.05], [0.4, 0.3, 0.17, 0.13]).ravel()
+    rates = np.outer([1.0, 1.0, 1.2, 1.3], [0.003, 0.008, 0.028, 0.04]).ravel()
+    edges = {"pt": (25.0, 35.0, 45.0, 60.0, 300.0), "abs_eta": (0.0, 0.8, 1.5, 2.0, 2.5)}
+    few = {"pairs": 7_000, "background": 200, "random": 25, "background_shares": (1 / 16,) * 16, "tail": 0.1}
+    found = FlippedPairs(rates=tuple(rates), shares=tuple(shares), **edges, **few).counts(seed=16)
+    starts = found.start * np.random.default_rng(1).uniform(0.2, 4.0, (12, len(found.start)))
+    values = [found.value(found.maximum(one, *found.limits)) for one in (found.start, *starts)]
+    assert found.value(found.best) < values[0] - 0.5
+    assert found.value(found.best) < min(values) + 1e-6
+
+
 # ---- ensembles -----------------------------------------------------------------------------------------------------
 
 
@@ -238,9 +251,9 @@ def test_leakage_alone_leaves_the_number_of_decays() -> None:
 
 def test_intervals_cover_at_few_flips() -> None:
     toy = FlippedPairs(pairs=4_000, rates=(3e-4, 6e-3), shares=(0.8, 0.2), pt=(25.0, 100.0), abs_eta=(0.0, 1.0, 2.0))
-    found = np.array([[toy.counts(seed=seed).interval(place) for place in (0, 1)] for seed in range(100)])
+    found = np.array([[toy.counts(seed=seed).interval(place) for place in (0, 1)] for seed in range(60)])
     inside = (found[:, :, 0] <= toy.rates) & (np.array(toy.rates) <= found[:, :, 1])
-    assert (inside.mean(axis=0) > 0.65 - 3.0 * np.sqrt(0.65 * 0.35 / 100)).all()
+    assert (inside.mean(axis=0) > 0.65 - 3.0 * np.sqrt(0.65 * 0.35 / 60)).all()
     assert (found[:, :, 0] == 0.0).any(axis=0).any()
 
 

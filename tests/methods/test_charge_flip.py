@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import hist
 import numpy as np
@@ -156,6 +158,14 @@ def test_rows_that_lose_energy_move_into_a_region(data: Events) -> None:
     assert rows["m"].max() < 88.0
     assert estimate(Setup(method, data), [below], seed=1).nominal[0] == pytest.approx(rows.weight.sum(), rel=1e-12)
     assert rows.weight.sum() > 2.0 * fitted(Setup(_METHOD, data), seed=1).predict(data, below.region).weight.sum()
+
+
+def test_the_page_shows_what_its_code_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "methods" / "charge_flip.md").read_text(encoding="utf-8")
+    code, shown = (re.search(rf"```{kind}\n(.*?)```", page, re.S).group(1) for kind in ("python", "text"))
+    names: dict[str, object] = {}
+    exec(compile(code, "charge_flip.md", "exec"), names)
+    assert capsys.readouterr().out == shown
 
 
 # ---- simulation ----------------------------------------------------------------------------------------------------

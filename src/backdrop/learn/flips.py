@@ -27,6 +27,7 @@ _FINEST = 1e-3
 _RIDGE = 1e-6
 _NEGLIGIBLE = 1e-10
 _HIGHEST = 0.5
+_SPREAD = 0.3
 
 
 def same_sign_probability(first: Array, second: Array) -> Array:
@@ -169,10 +170,15 @@ class Flips:
         return self.bins if self.pooled and self.same.kappa > 0.0 else 0
 
     @cached_property
+    def _factors(self) -> tuple[Index, ...]:
+        """The place of each bin along each axis."""
+        return tuple(np.unravel_index(np.arange(self.bins), self.shape))
+
+    @cached_property
     def _places(self) -> tuple[Index, ...]:
         """The parameter of each axis for each bin."""
         starts = np.concatenate([[0], np.cumsum(self.shape)[:-1]])
-        return tuple(s + i for s, i in zip(starts, np.unravel_index(np.arange(self.bins), self.shape), strict=True))
+        return tuple(first + place for first, place in zip(starts, self._factors, strict=True))
 
     def rates(self, theta: Array) -> Array:
         """Return the rate of each bin, shape (bins,)."""
@@ -226,15 +232,14 @@ class Flips:
 
     @cached_property
     def start(self) -> Array:
-        """One rate for all bins, and the background of the side bands."""
-        both = max(float(self.same.left.sum()), 0.5)
-        rate = both / max(2.0 * float(self.opposite.left.sum()) + both, 1.0)
-        theta = np.ones(self._size + self._smooth)
-        theta[: self.shape[0]] = min(rate, _HIGHEST / 2.0)
-        if self._smooth:
-            beside = self.of_bins(self.same.sides) + _LIFT
-            theta[self._size :] = beside * np.sqrt(self.same.kappa / (2.0 * beside.sum()))
-        return theta
+        """The rates that factorise as the electrons of same-sign pairs do, and the background of the side bands."""
+        flips, electrons = self.of_bins(np.maximum(self.same.left, 0.0)) + _LIFT, np.maximum(self.electrons, 1.0)
+        mean = flips.sum() / electrons.sum()
+        factors = [np.bincount(place, flips) / np.bincount(place, electrons) for place in self._factors]
+        beside = self.of_bins(self.same.sides) + _LIFT
+        background = beside * np.sqrt(self.same.kappa / (2.0 * beside.sum()))
+        rates = [0.5 * factors[0], *(one / mean for one in factors[1:])]
+        return np.concatenate([np.minimum(rates[0], _HIGHEST / 2.0), *rates[1:], background[: self._smooth]])
 
     @cached_property
     def limits(self) -> tuple[Array, Array]:
@@ -254,7 +259,14 @@ class Flips:
         """
         if float(self.opposite.left.sum()) <= 0.0:
             raise FitError("the side bands subtract all opposite-sign pairs of the main window: check both windows")
-        return self.maximum(self.start, *self.limits)
+        found = self.maximum(self.start, *self.limits)
+        if (found[self._size :] > 0.0).all():
+            return found
+        # a background of few events has several maxima: that of few bins, or first of all bins
+        low, high = self.limits
+        spread = np.where(np.arange(len(low)) < self._size, low, _SPREAD * self.start[self._size :].mean())
+        again = self.maximum(self.maximum(self.start, spread, high), low, high)
+        return min(found, again, key=self.value)
 
     @cached_property
     def fitted(self) -> Array:

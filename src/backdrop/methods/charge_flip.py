@@ -155,6 +155,7 @@ class ChargeFlip:
     - The background of the same-sign window is not small against flips, and its electrons are correlated.
     - Same-sign side bands hold little but leakage: their background is not negative, so that rates are too low by up to
       half their error; leave the side bands out where there is no background.
+    - About one event a bin is in the same-sign side bands: the likelihood has several maxima. The best of two is taken.
 
     Raises
     ------
@@ -278,6 +279,11 @@ class ChargeFlipModel:
     def moves(self) -> bool:
         """Whether rows may move into or out of a region."""
         return self.loss is not None
+
+    @property
+    def maps(self) -> tuple[BinnedMap, ...]:
+        """The flip rate of an electron."""
+        return (self.rates,)
 
     def predict(self, events: Events, region: Region) -> Events:
         """Return the opposite-sign rows inside `region`, after their move, weighted with the odds of equal charges."""

@@ -22,17 +22,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = [
-    "Cells",
-    "Factorisation",
-    "FlipRates",
-    "electron",
-    "factorisation",
-    "measure",
-    "measured",
-    "scale_factor",
-    "simulation_weights",
-]
+__all__ = ["Factorisation", "FlipRates", "factorisation", "measure", "scale_factor", "simulation_weights"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +95,9 @@ class Factorisation:
     statistic: float
     degrees: int
     p_value: float
+
+    def __repr__(self) -> str:
+        return f"Factorisation(statistic {self.statistic:.4g}, degrees of freedom {self.degrees}, p {self.p_value:.4g})"
 
 
 def factorisation(method: ChargeFlip, events: Events) -> Factorisation:
