@@ -110,6 +110,7 @@ class Variation(Shift):
 
     up: Shift | None = Field(None, description="The change that makes the up variation.")
     down: Shift | None = Field(None, description="The change that makes the down variation.")
+    purpose: str = Field("", description="What it is for, as the table of systematics says: 'fake composition'.")
 
 
 class Method(_Closed):

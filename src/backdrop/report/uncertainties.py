@@ -22,16 +22,17 @@ __all__ = ["systematics"]
 
 def systematics(results: Results, gallery: Gallery) -> Html:
     """Return where the uncertainty of each estimate comes from."""
-    found = [_method_systematics(method, one, gallery) for method, one in results.estimates.items()]
+    found = [_method_systematics(results, method, gallery) for method in results.estimates]
     return section("systematics", "Uncertainties", *found) if found else Html()
 
 
-def _method_systematics(method: str, estimate: Estimate, gallery: Gallery) -> Html:
+def _method_systematics(results: Results, method: str, gallery: Gallery) -> Html:
+    estimate = results.estimates[method]
     text = (
         "Relative shifts of each channel's yield, up and down. Bins can move more than the yield, and against one "
         "another: see the figures."
     )
-    parts = [_shift_table(method, estimate), element("p", text, at={"class": "note"})]
+    parts = [_shift_table(method, estimate), _purposes(results, method), element("p", text, at={"class": "note"})]
     if estimate.variations.keys() - estimate.counted:
         shown = [
             _show(gallery, "shifts", plot.shifts(estimate, name, label=gallery.label), (name, method))
@@ -73,6 +74,14 @@ def _details(method: str, estimate: Estimate, name: str, gallery: Gallery) -> Ht
         return Html()
     title = f"Replicas and correlations in {name}" if estimate.replicas else f"Correlations in {name}"
     return element("details", element("summary", title), element("div", *found, at={"class": "gallery"}))
+
+
+def _purposes(results: Results, method: str) -> Html:
+    """Return the table of what each variation changes, and why."""
+    settings, start = results.settings.get(method, {}), "variation "
+    names = [name.removeprefix(start) for name in settings if name.startswith(start)]
+    rows = [[name, settings[start + name], settings.get(f"purpose {name}", "")] for name in names]
+    return table(f"Variations of {method}", ["Variation", "Change", "Purpose"], rows) if rows else Html()
 
 
 def _shift_table(method: str, estimate: Estimate) -> Html:

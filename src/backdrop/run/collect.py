@@ -10,6 +10,7 @@ from ..blinding import Unblinding
 from ..config.analysis import Analysis, Task
 from ..config.settings import described
 from ..events import Source
+from ..maps import BinnedMap
 from ..method import card
 from ..provenance import Provenance
 from ..region import Region
@@ -52,7 +53,12 @@ def _settings(analysis: Analysis, name: str, task: Task) -> dict[str, str]:
     found = {"method": given.type, "events": str(task.events)}
     found |= {setting: described(value) for setting, value in _fields(task.method).items()}
     shifts = {label: _shifts(task, sides) for label, sides in analysis.variations[name].items()}
-    return found | {f"variation {label}": text for label, text in shifts.items()}
+    purposes = {label: one.purpose for label, one in given.variations.items() if one.purpose}
+    return (
+        found
+        | {f"variation {label}": text for label, text in shifts.items()}
+        | {f"purpose {label}": text for label, text in purposes.items()}
+    )
 
 
 def _shifts(nominal: Task, sides: Sequence[Task]) -> str:
@@ -62,13 +68,27 @@ def _shifts(nominal: Task, sides: Sequence[Task]) -> str:
 def _changes(nominal: Task, side: Task) -> Iterator[str]:
     if side.events != nominal.events:
         yield str(side.events)
-    for name, value in _fields(side.method).items():
-        if value != getattr(nominal.method, name):
-            yield f"{name} = {described(value)}"
+    yield from _differences(nominal.method, side.method)
+
+
+def _differences(nominal: object, side: object, prefix: str = "") -> Iterator[str]:
+    """Yield the settings that differ, nested ones by their own name."""
+    for name, value in _fields(side).items():
+        old = getattr(nominal, name, None)
+        if value == old:
+            continue
+        if type(value) is type(old) and is_dataclass(value) and not isinstance(value, Region | BinnedMap):
+            yield from _differences(old, value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name} = {described(value)}"
 
 
 def _roles(task: Task) -> dict[str, str]:
-    return {name: value.name for name, value in _fields(task.method).items() if isinstance(value, Region)}
+    """Return the regions of a method by role: its own, those that follow from its settings, and those of its parts."""
+    own = {name: getattr(task.method, name, None) for name in ("target", "source")} | _fields(task.method)
+    parts = {f"{name} {inner}": one for name, value in own.items() for inner, one in _fields(value).items()}
+    found = {name: one for name, one in (own | parts).items() if isinstance(one, Region)}
+    return {name: one.name for name, one in found.items() if one != Region.everything()}
 
 
 def _fields(method: object) -> dict[str, Any]:
