@@ -198,3 +198,37 @@ def test_the_flips_in_python_give_the_same(
     assert float(p_value["fakes alone"]) < 1e-10
     assert float(p_value["fakes and flips"]) > 0.05
     assert (tmp_path / "flip_rate.json").exists()
+
+
+@pytest.mark.slow
+def test_matrix_method_and_fake_factor_agree_on_the_fakes_under_the_z(shared_data: Path) -> None:
+    analysis = load(_FLIPS / "fakes.yaml", inputs={"data": str(shared_data / "cms2011_zee.parquet")})
+    fewer = analysis.configuration.model_copy(update={"replicas": 20})
+    found = execute(replace(analysis, configuration=fewer), read(analysis).events)
+    matrix, factor = (found.estimates[name].total("peak") for name in ("matrix", "factor"))
+    assert matrix.value == pytest.approx(9.0, abs=0.2)
+    assert factor.value == pytest.approx(10.4, abs=0.2)
+    assert abs(matrix.value - factor.value) < matrix.total
+    # what isolated pairs are not flips; with them the peak is explained
+    one = found.closures["factor"]["peak"]
+    assert one.total.observed == pytest.approx(15.4, abs=0.5) and one.p_value > 0.05
+    real, fake = found.maps["matrix"]
+    assert (real.values > 0.8).all() and (fake.values < 0.4).all()
+
+
+@pytest.mark.slow
+def test_fakes_of_simulated_leptons_close_where_the_composition_is_the_same(shared_data: Path) -> None:
+    generated = shared_data / "generated"
+    files = {"ttbar": "case3_ttbar_hfenriched", "beauty": "case3_qcdhf"}
+    inputs = {name: str(generated / f"{file}.parquet") for name, file in files.items()}
+    analysis = load(ROOT / "examples" / "fake_leptons" / "analysis.yaml", inputs=inputs)
+    fewer = analysis.configuration.model_copy(update={"replicas": 30})
+    found = execute(replace(analysis, configuration=fewer), read(analysis).events)
+    assert all(one.p_value > 0.05 for one in found.closures["same"].values())
+    for channels in found.checks.variables["same"].values():
+        assert all(one.closure.p_value > 0.01 for one in channels.values())
+    assert all(one.p_value < 0.01 for name in ("jets", "tags") for one in found.closures[name].values())
+    assert all(1.0 / one.ratio.value > 1.5 for one in found.closures["beauty"].values())
+    # the composition systematic is as large as the statistical error, or larger
+    total = found.estimates["same"].total("muons")
+    assert total.systematic > total.statistical
