@@ -1,0 +1,276 @@
+"""Compositions of real and fake leptons: a Poisson likelihood of tight and loose counts, no composition below zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import FitError
+from .efficiencies import Efficiencies
+from .loglinear import crossing, deviance
+from .patterns import Bin
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+__all__ = ["Compositions", "Point"]
+
+_FIRST_STEPS = 30
+_STEPS = 200
+_DISTANCE = 1e-10
+_NOISE = 1e-6
+_SMALLEST = 1e-12
+_RIDGE = 1e-11
+_STIFFNESS = 0.3
+_LIFT = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Parameters: the yield of each composition in each bin, and the nuisances of the efficiencies.
+
+    Attributes
+    ----------
+    yields
+        One array of shape (compositions,) for each bin.
+    theta
+        The nuisances, shape (nuisances,).
+    """
+
+    yields: tuple[Array, ...]
+    theta: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Compositions:
+    """Counts of tight and loose patterns, ``n_bt / s_b ~ Poisson((sum_c nu_bc P_b(t | c) + p_bt) / s_b)``.
+
+    ``nu >= 0`` are the expected events of each composition, tight or not; ``P_b(t | c)`` follows from the efficiencies,
+    whose nuisances all bins share and a unit Gaussian constrains; ``p`` are known other processes.
+
+    Attributes
+    ----------
+    bins
+        The bins, of any number of leptons each.
+    efficiencies
+        The efficiencies and their nuisances.
+    centre
+        What the constraints measure the nuisances to be, shape (nuisances,); zero if not given.
+
+    References
+    ----------
+    arXiv:2211.16178, section 2.4; scaled counts: arXiv:1309.1287.
+    """
+
+    bins: tuple[Bin, ...]
+    efficiencies: Efficiencies
+    centre: Array | None = None
+
+    def at(self, centre: Array) -> Compositions:
+        """Return the same counts with other measurements of the nuisances."""
+        return replace(self, centre=centre)
+
+    def known(self, theta: Array) -> Compositions:
+        """Return the same counts with efficiencies that are known to be those of the nuisances."""
+        return replace(self, efficiencies=self.efficiencies.known(theta), centre=None)
+
+    def wanted(self, point: Point) -> Array:
+        """Return the wanted yield of each bin, shape (bins,)."""
+        values = self.efficiencies(point.theta)
+        return np.array([one.wanted(nu, values) for one, nu in zip(self.bins, point.yields, strict=True)])
+
+    def value(self, point: Point) -> float:
+        """Return the negative logarithm of the likelihood, relative to rates that equal the counts."""
+        values = self.efficiencies(point.theta)
+        pairs = zip(self.bins, point.yields, strict=True)
+        total = sum(deviance(one.counts, nu @ one.chances(values) + one.others) / one.scale for one, nu in pairs)
+        return float(total) + float(((point.theta - self._centre) ** 2).sum()) / 2.0
+
+    @property
+    def _centre(self) -> Array:
+        return np.zeros(self.efficiencies.size) if self.centre is None else self.centre
+
+    @cached_property
+    def start(self) -> Point:
+        """A point of positive yields near the maximum: some steps of expectation maximisation."""
+        values = self.efficiencies(self._centre)
+        return Point(tuple(one.spread(values, _FIRST_STEPS) for one in self.bins), self._centre)
+
+    @cached_property
+    def best(self) -> Point:
+        """The maximum.
+
+        Raises
+        ------
+        FitError
+            If the search does not end.
+        """
+        return self.maximum()
+
+    def maximum(self, start: Point | None = None) -> Point:
+        """Return the maximum, searched from a point with positive rates where something was counted."""
+        return self._search(start or self.start, None)
+
+    def interval(self, weights: Array, rise: float = 0.5) -> tuple[Array, Array]:
+        """Return the wanted yields where the profile likelihood of their weighted sum has risen, up and down.
+
+        Where the likelihood does not rise that much before the yields end at zero, they are those of the end.
+
+        Parameters
+        ----------
+        weights
+            Weights of the sum, shape (bins,).
+        rise
+            Of the negative logarithm of the likelihood.
+        """
+        least, centre = self.value(self.best), float(weights @ self.wanted(self.best))
+        error = self._error(weights) * np.sqrt(2.0 * rise)
+
+        def side(sign: float) -> Array:
+            def found(steps: float) -> tuple[float, Array]:
+                pull = _Pull(weights, centre + sign * steps * error, _STIFFNESS * error)
+                point = self._search(self.start, pull)
+                return (self.value(point) - least) / (2.0 * rise) - 0.5, self.wanted(point)
+
+            return crossing(found)
+
+        return side(1.0), side(-1.0)
+
+    def _error(self, weights: Array) -> float:
+        """Return about the standard deviation of a weighted sum, with half an event where none was seen."""
+        lifted = replace(self, bins=tuple(one.lifted(_LIFT) for one in self.bins))
+        local = lifted._local(lifted.start, _Pull(weights, 0.0, 1.0), expected=True)
+        step = local.step(local.pull_slopes, local.pull_theta, [np.ones(len(nu), np.bool_) for nu in self.start.yields])
+        power = sum(float(a @ b) for a, b in zip(local.pull_slopes, step[0], strict=True))
+        power = float(power + local.pull_theta @ step[1])
+        # the step holds the pull of unit error: power / (1 + power) of the sum's variance
+        return float(np.sqrt(max(power / max(1.0 - power, 1e-15), _SMALLEST)))
+
+    # ---- the search --------------------------------------------------------------------------------------------------
+
+    def _search(self, start: Point, pull: _Pull | None) -> Point:
+        here, value = start, self._pulled(start, pull)
+        for _ in range(_STEPS):
+            local = self._local(here, pull)
+            free = [~((nu <= 0.0) & (slope > 0.0)) for nu, slope in zip(here.yields, local.slopes, strict=True)]
+            steps, turn = local.step(local.slopes, local.theta, free)
+            gain = sum(float(s @ d) for s, d in zip(local.slopes, steps, strict=True)) + float(local.theta @ turn)
+            if gain < _DISTANCE:
+                return here
+            further = self._downhill(here, value, local, steps, turn, pull)
+            if further is None and gain < _NOISE:
+                # rounding hides what is left to gain
+                return here
+            if further is None:
+                break
+            here, value = further
+        raise FitError(
+            f"the fit of {len(self.bins)} bins of tight and loose counts did not end within {_STEPS} steps; merge bins"
+        )
+
+    def _downhill(
+        self, here: Point, value: float, local: _Local, steps: Sequence[Array], turn: Array, pull: _Pull | None
+    ) -> tuple[Point, float] | None:
+        """Return a point along the step, cut off at zero, that is lower by some of what is expected, or None."""
+        length = min(1.0, 3.0 / max(float(np.abs(turn).max(initial=0.0)), 1e-300))
+        while length > 1e-9:
+            yields = tuple(np.maximum(nu - length * d, 0.0) for nu, d in zip(here.yields, steps, strict=True))
+            trial = Point(yields, here.theta - length * turn)
+            moved = zip(local.slopes, here.yields, yields, strict=True)
+            expected = sum(float(s @ (a - b)) for s, a, b in moved) + length * float(local.theta @ turn)
+            found = self._pulled(trial, pull)
+            if expected > 0.0 and found <= value - 0.1 * expected:
+                return trial, found
+            length /= 2.0
+        return None
+
+    def _pulled(self, point: Point, pull: _Pull | None) -> float:
+        more = 0.0 if pull is None else pull.value(self.wanted(point))
+        return self.value(point) + more
+
+    def _local(self, point: Point, pull: _Pull | None, expected: bool = False) -> _Local:
+        """Return slopes and curvatures of the value; `expected` ones are those of the expected counts."""
+        values, turns = self.efficiencies(point.theta), self.efficiencies.slopes(point.theta)
+        parts = [
+            one.local(nu, values, turns, expected) for one, nu in zip(self.bins, point.yields, strict=True)
+        ]
+        theta = point.theta - self._centre + sum((part.theta for part in parts), np.zeros(len(point.theta)))
+        corner = np.eye(len(theta)) + sum((part.corner for part in parts), np.zeros((len(theta),) * 2))
+        slopes = [part.slope for part in parts]
+        local = _Local(slopes, theta, [part.block for part in parts], [part.border for part in parts], corner)
+        if pull is None:
+            return local
+        wanted = np.array([part.wanted for part in parts])
+        pull_slopes = [w * part.wanted_slope for w, part in zip(pull.weights, parts, strict=True)]
+        pull_theta = sum((w * part.wanted_theta for w, part in zip(pull.weights, parts, strict=True)), 0.0 * theta)
+        distance = pull.distance(wanted)
+        return replace(
+            local,
+            slopes=[a + distance * b for a, b in zip(slopes, pull_slopes, strict=True)],
+            theta=theta + distance * pull_theta,
+            pull_slopes=pull_slopes,
+            pull_theta=pull_theta,
+            stiffness=pull.error**2,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pull:
+    """A Gaussian measurement of a weighted sum of wanted yields."""
+
+    weights: Array
+    centre: float
+    error: float
+
+    def value(self, wanted: Array) -> float:
+        return float((self.weights @ wanted - self.centre) / self.error) ** 2 / 2.0
+
+    def distance(self, wanted: Array) -> float:
+        return float(self.weights @ wanted - self.centre) / self.error**2
+
+
+@dataclass(frozen=True, eq=False)
+class _Local:
+    """Slopes and curvature: one block for each bin, a border that joins it to the nuisances, and their corner."""
+
+    slopes: list[Array]
+    theta: Array
+    blocks: list[Array]
+    borders: list[Array]
+    corner: Array
+    pull_slopes: list[Array] | None = None
+    pull_theta: Array | None = None
+    stiffness: float = 0.0
+
+    def step(self, slopes: Sequence[Array], theta: Array, free: Sequence[Flags]) -> tuple[list[Array], Array]:
+        """Solve for the Newton step of free parameters; the pull is one more nuisance, of negative curvature."""
+        corner, right = self.corner, theta
+        if self.pull_slopes is not None:
+            corner = np.block([[corner, self.pull_theta[:, None]], [self.pull_theta[None, :], -self.stiffness]])
+            right = np.append(theta, 0.0)
+        solved = list(self._eliminated(slopes, free))
+        for border, inner in solved:
+            corner, right = corner - border.T @ inner[:, :-1], right - border.T @ inner[:, -1]
+        turn = np.linalg.solve(corner, right) if len(right) else right
+        steps = [inner[:, -1] - inner[:, :-1] @ turn for _, inner in solved]
+        return steps, turn[: len(theta)]
+
+    def _eliminated(self, slopes: Sequence[Array], free: Sequence[Flags]) -> Iterator[tuple[Array, Array]]:
+        for i, block in enumerate(self.blocks):
+            border = self.borders[i]
+            if self.pull_slopes is not None:
+                border = np.column_stack([border, self.pull_slopes[i]])
+            kept = free[i].astype(np.float64)
+            border = border * kept[:, None]
+            inside = block * np.outer(kept, kept)
+            # a composition that the counts do not determine stays where it is
+            inside[np.diag_indices_from(inside)] += np.where(free[i], _RIDGE * np.trace(inside) + _SMALLEST, 1.0)
+            right = np.column_stack([border, slopes[i] * kept])
+            yield border, np.linalg.solve(inside, right)
