@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
 
 __all__ = ["Compositions", "Point"]
 
 _FIRST_STEPS = 30
 _STEPS = 200
-_DISTANCE = 1e-10
-_NOISE = 1e-6
-_SMALLEST = 1e-12
-_RIDGE = 1e-11
+_DISTANCE = 1e-9
+_FIRST = 0.1
+_CENTRING = 0.1
+_SPREAD = 1e8
+_SHORT_OF = 0.995
+_SHORTEST = 1e-6
 _STIFFNESS = 0.3
 _LIFT = 0.5
 
@@ -147,49 +148,58 @@ class Compositions:
         """Return about the standard deviation of a weighted sum, with half an event where none was seen."""
         lifted = replace(self, bins=tuple(one.lifted(_LIFT) for one in self.bins))
         local = lifted._local(lifted.start, _Pull(weights, 0.0, 1.0), expected=True)
-        step = local.step(local.pull_slopes, local.pull_theta, [np.ones(len(nu), np.bool_) for nu in self.start.yields])
-        power = sum(float(a @ b) for a, b in zip(local.pull_slopes, step[0], strict=True))
-        power = float(power + local.pull_theta @ step[1])
-        # the step holds the pull of unit error: power / (1 + power) of the sum's variance
-        return float(np.sqrt(max(power / max(1.0 - power, 1e-15), _SMALLEST)))
+        slopes, turns = local.pull_slopes or [], local.pull_theta
+        walls = [_LIFT / nu**2 for nu in lifted.start.yields]
+        steps, turn = replace(local, pull_slopes=None).step(slopes, turns, walls)
+        return float(np.sqrt(_sum(slopes, steps) + float(turns @ turn)))
 
     # ---- the search --------------------------------------------------------------------------------------------------
 
     def _search(self, start: Point, pull: _Pull | None) -> Point:
-        here, value = start, self._pulled(start, pull)
+        """Return the minimum by a primal-dual interior point method: compositions stay positive, down to nothing."""
+        here, duals = start, [_FIRST / nu for nu in start.yields]
         for _ in range(_STEPS):
+            products = np.concatenate([nu * z for nu, z in zip(here.yields, duals, strict=True)])
+            barrier = _CENTRING * float(products.mean())
             local = self._local(here, pull)
-            free = [~((nu <= 0.0) & (slope > 0.0)) for nu, slope in zip(here.yields, local.slopes, strict=True)]
-            steps, turn = local.step(local.slopes, local.theta, free)
-            gain = sum(float(s @ d) for s, d in zip(local.slopes, steps, strict=True)) + float(local.theta @ turn)
-            if gain < _DISTANCE:
+            slopes = [s - barrier / nu for s, nu in zip(local.slopes, here.yields, strict=True)]
+            walls = [z / nu for z, nu in zip(duals, here.yields, strict=True)]
+            steps, turn = local.step(slopes, local.theta, walls)
+            gain = _sum(slopes, steps) + float(local.theta @ turn)
+            if gain < _DISTANCE and float(products.sum()) < _DISTANCE:
                 return here
-            further = self._downhill(here, value, local, steps, turn, pull)
-            if further is None and gain < _NOISE:
-                # rounding hides what is left to gain
-                return here
-            if further is None:
-                break
-            here, value = further
+            further = self._downhill(here, barrier, gain, steps, turn, pull)
+            moved = zip(duals, here.yields, steps, strict=True)
+            changes = [barrier / nu - z + z / nu * d for z, nu, d in moved]
+            length = min(1.0, *(_reach(z, -change) for z, change in zip(duals, changes, strict=True)))
+            duals = [z + length * change for z, change in zip(duals, changes, strict=True)]
+            here = further
+            duals = [
+                np.clip(z, barrier / (_SPREAD * nu), _SPREAD * barrier / nu)
+                for z, nu in zip(duals, here.yields, strict=True)
+            ]
         raise FitError(
             f"the fit of {len(self.bins)} bins of tight and loose counts did not end within {_STEPS} steps; merge bins"
         )
 
     def _downhill(
-        self, here: Point, value: float, local: _Local, steps: Sequence[Array], turn: Array, pull: _Pull | None
-    ) -> tuple[Point, float] | None:
-        """Return a point along the step, cut off at zero, that is lower by some of what is expected, or None."""
+        self, here: Point, barrier: float, gain: float, steps: Sequence[Array], turn: Array, pull: _Pull | None
+    ) -> Point:
+        """Return a point along the step, short of zero, that is lower by some of what is expected."""
+
+        def height(point: Point) -> float:
+            return self._pulled(point, pull) - barrier * sum(float(np.log(nu).sum()) for nu in point.yields)
+
         length = min(1.0, 3.0 / max(float(np.abs(turn).max(initial=0.0)), 1e-300))
-        while length > 1e-9:
-            yields = tuple(np.maximum(nu - length * d, 0.0) for nu, d in zip(here.yields, steps, strict=True))
+        length = min(length, *(_reach(nu, d) for nu, d in zip(here.yields, steps, strict=True)))
+        value = height(here)
+        while True:
+            yields = tuple(nu - length * d for nu, d in zip(here.yields, steps, strict=True))
             trial = Point(yields, here.theta - length * turn)
-            moved = zip(local.slopes, here.yields, yields, strict=True)
-            expected = sum(float(s @ (a - b)) for s, a, b in moved) + length * float(local.theta @ turn)
-            found = self._pulled(trial, pull)
-            if expected > 0.0 and found <= value - 0.1 * expected:
-                return trial, found
+            # rounding hides what is left to gain of a short step
+            if length < _SHORTEST or height(trial) <= value - 1e-4 * length * gain + 1e-12 * abs(value):
+                return trial
             length /= 2.0
-        return None
 
     def _pulled(self, point: Point, pull: _Pull | None) -> float:
         more = 0.0 if pull is None else pull.value(self.wanted(point))
@@ -246,31 +256,38 @@ class _Local:
     borders: list[Array]
     corner: Array
     pull_slopes: list[Array] | None = None
-    pull_theta: Array | None = None
+    pull_theta: Array = field(default_factory=lambda: np.zeros(0))
     stiffness: float = 0.0
 
-    def step(self, slopes: Sequence[Array], theta: Array, free: Sequence[Flags]) -> tuple[list[Array], Array]:
-        """Solve for the Newton step of free parameters; the pull is one more nuisance, of negative curvature."""
+    def step(self, slopes: Sequence[Array], theta: Array, walls: Sequence[Array]) -> tuple[list[Array], Array]:
+        """Solve for the Newton step, with walls added to the curvature of the compositions.
+
+        The pull is one more nuisance, of negative curvature.
+        """
         corner, right = self.corner, theta
         if self.pull_slopes is not None:
             corner = np.block([[corner, self.pull_theta[:, None]], [self.pull_theta[None, :], -self.stiffness]])
             right = np.append(theta, 0.0)
-        solved = list(self._eliminated(slopes, free))
+        solved = list(self._eliminated(slopes, walls))
         for border, inner in solved:
             corner, right = corner - border.T @ inner[:, :-1], right - border.T @ inner[:, -1]
         turn = np.linalg.solve(corner, right) if len(right) else right
         steps = [inner[:, -1] - inner[:, :-1] @ turn for _, inner in solved]
         return steps, turn[: len(theta)]
 
-    def _eliminated(self, slopes: Sequence[Array], free: Sequence[Flags]) -> Iterator[tuple[Array, Array]]:
+    def _eliminated(self, slopes: Sequence[Array], walls: Sequence[Array]) -> Iterator[tuple[Array, Array]]:
         for i, block in enumerate(self.blocks):
             border = self.borders[i]
             if self.pull_slopes is not None:
                 border = np.column_stack([border, self.pull_slopes[i]])
-            kept = free[i].astype(np.float64)
-            border = border * kept[:, None]
-            inside = block * np.outer(kept, kept)
-            # a composition that the counts do not determine stays where it is
-            inside[np.diag_indices_from(inside)] += np.where(free[i], _RIDGE * np.trace(inside) + _SMALLEST, 1.0)
-            right = np.column_stack([border, slopes[i] * kept])
-            yield border, np.linalg.solve(inside, right)
+            yield border, np.linalg.solve(block + np.diag(walls[i]), np.column_stack([border, slopes[i]]))
+
+
+def _sum(first: Sequence[Array], second: Sequence[Array]) -> float:
+    return sum(float(a @ b) for a, b in zip(first, second, strict=True))
+
+
+def _reach(values: Array, steps: Array) -> float:
+    """Return the length of the step down that leaves all values positive, if only just."""
+    longest = float((steps / values).max(initial=0.0))
+    return _SHORT_OF / longest if longest > _SHORT_OF else 1.0

@@ -245,5 +245,4 @@ class _Averages:
         """Return what one event more of each cell and pattern adds to the wanted yield, shape (cells, patterns)."""
         moved = np.einsum("gct,ct->gc", self.chance - mean, selected - each)
         own = self.trust * yields / np.where(self.own > 0.0, self.own, 1.0)
-        rest = (1.0 - self.trust) * yields / max(float(self.counts.sum()), self.typical)
-        return each + np.einsum("gtc,c,gc->gt", self.weights, own, moved) + (moved @ rest)[:, None]
+        return np.asarray(each + np.einsum("gtc,c,gc->gt", self.weights, own, moved))
