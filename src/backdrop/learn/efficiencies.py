@@ -58,10 +58,6 @@ class Efficiencies:
         """Return their derivatives by the nuisances, shape (n, nuisances)."""
         return self._bent(theta)[1][:, None] * self.moves
 
-    def known(self, theta: Array) -> Efficiencies:
-        """Return the numbers of some nuisances as known ones."""
-        return Efficiencies(self(theta), np.zeros((len(self.values), 0)), (), self.low, self.high)
-
     def _bent(self, theta: Array) -> tuple[Array, Array]:
         """Return the distances from the values, and what a straight move is multiplied with."""
         straight = self.moves @ theta

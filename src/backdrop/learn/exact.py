@@ -99,6 +99,7 @@ class Ratio:
 
 
 def quantile(uniform: Array, mean: float) -> Array:
+    """Return Poisson numbers of uniform ones, which move smoothly with their mean."""
     from scipy.stats import poisson
 
     reach = _WIDTHS * (np.sqrt(mean) + 1.0)

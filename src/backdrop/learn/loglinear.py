@@ -203,6 +203,7 @@ def crossing(rise: Callable[[float], tuple[float, Array]]) -> Array:
 
 
 def deviance(counts: Array, rates: Array) -> float:
+    """Return the negative logarithm of a Poisson likelihood, relative to rates that equal the counts."""
     known = np.where(counts > 0.0, counts, 1.0)
     inside = np.maximum(rates, 1e-300)
     excess = (inside - known) / known

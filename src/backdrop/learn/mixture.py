@@ -111,7 +111,7 @@ class Mixture:
         return np.maximum(2.0 * (held - free), 0.0)
 
     def interval(self, counts: Array, rise: float = 1.0) -> tuple[float, float]:
-        """Return the wanted yields where twice the value has risen by `rise`; the lower one is zero if it never does."""
+        """Return the wanted yields where twice the value has risen by `rise`; zero if it never does that low."""
         (yields,), (least,) = self.maximum(counts[None])
         best = float(yields @ self.want)
 
@@ -155,14 +155,12 @@ class Mixture:
         def excess(wanted: float) -> float:
             return self.p_value(counts, wanted, toys, seed) - (1.0 - level)
 
-        low, high = self.interval(counts)
-        start = max(high, _TINY)
-        high = first(lambda wanted: excess(wanted) < 0.0, start / _FACTOR, _FACTOR)
-        upper = float(brentq(excess, high / _FACTOR, high, xtol=_PRECISION * high)) if excess(high / _FACTOR) > 0 else high
+        inside, near = float(self.best(counts)), self.interval(counts)[1]
+        high = first(lambda wanted: excess(wanted) < 0.0, near / _FACTOR, _FACTOR)
+        upper = float(brentq(excess, inside, high, xtol=_PRECISION * high))
         if excess(0.0) >= 0.0:
             return 0.0, upper
-        inside = float(self.best(counts))
-        return float(brentq(excess, 0.0, inside, xtol=_PRECISION * upper)), upper
+        return float(brentq(excess, 0.0, inside, xtol=_PRECISION * high)), upper
 
     # ---- the search ------------------------------------------------------------------------------------------------
 
@@ -178,7 +176,7 @@ class Mixture:
 
     def _onto(self, yields: Array, held: Array) -> Array:
         """Return compositions of the wanted yield, which steps along it leave by rounding."""
-        return yields * np.where(self.want > 0.0, (held / (yields @ self.want))[:, None], 1.0)
+        return np.asarray(yields * np.where(self.want > 0.0, (held / (yields @ self.want))[:, None], 1.0))
 
     def _step(
         self, counts: Array, yields: Array, duals: Array, held: Array | None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["Bin", "Local", "bits", "inverse", "products"]
+__all__ = ["Bin", "Local", "bits", "chances", "inverse", "products"]
 
 _SURE = (1.0, 3.0)
 _CLOSE = 0.02
@@ -49,7 +49,7 @@ def products(matrices: Array) -> Array:
     for k in range(matrices.shape[1]):
         size = 2 * found.shape[1]
         found = np.einsum("nab,ncd->nacbd", found, matrices[:, k]).reshape(-1, size, size)
-    return found
+    return np.asarray(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,8 @@ class Bin:
         Share of each cell in a composition, shape (compositions, cells).
     selected
         Which patterns of which compositions are wanted, one or zero, shape (compositions, patterns).
+    first
+        The first composition that is fitted; 1 leaves out the one without fakes.
     """
 
     counts: Array
@@ -95,10 +97,17 @@ class Bin:
     cells: Index
     shares: Array
     selected: Array
+    first: int = 0
 
     @classmethod
     def of(
-        cls, cells: Index, observed: tuple[Array, Array], others: tuple[Array, Array], values: Array, selected: Array
+        cls,
+        cells: Index,
+        observed: tuple[Array, Array],
+        others: tuple[Array, Array],
+        values: Array,
+        selected: Array,
+        first: int = 0,
     ) -> Bin:
         """Return the bin of weighted counts in cells of equal efficiencies.
 
@@ -115,11 +124,14 @@ class Bin:
         values
             The efficiencies.
         selected
-            What is wanted.
+            What is wanted, of all compositions.
+        first
+            The first composition that is fitted.
         """
-        averages = _Averages(products(chances(values[cells])), *observed, *others, values[cells])
+        averages = _Averages(values[cells], *observed, *others, first)
         counts, expected = observed[0].sum(axis=0), others[0].sum(axis=0)
-        return cls(counts, expected, averages.scale(selected), cells, averages.shares, selected)
+        wanted = selected[first:]
+        return cls(counts, expected, averages.scale(wanted), cells, averages.shares, wanted, first)
 
     def lifted(self, least: float) -> Bin:
         """Return the bin with at least some part of a count in each pattern."""
@@ -127,42 +139,40 @@ class Bin:
 
     def chances(self, values: Array) -> Array:
         """Return the chance of each pattern for each composition, shape (compositions, patterns)."""
-        return self._averaged(chances(values[self.cells]))
+        return np.asarray(np.einsum("cg,gct->ct", self.shares, products(chances(values[self.cells]))[:, self.first :]))
 
-    def wanted(self, yields: Array, values: Array) -> float:
-        """Return the wanted yield."""
-        return float(yields @ (self.selected * self.chances(values)).sum(axis=1))
+    def want(self, chance: Array) -> Array:
+        """Return what an event of each composition adds to the wanted yield, shape (compositions,)."""
+        return np.asarray((self.selected * chance).sum(axis=1))
 
-    def spread(self, values: Array, steps: int) -> Array:
+    def spread(self, chance: Array, steps: int) -> Array:
         """Return positive yields near the maximum, shape (compositions,): expectation maximisation from equal ones."""
-        chance, size = self.chances(values), len(self.shares)
+        size = len(self.shares)
         total = max(float(self.counts.sum()), self.scale)
         yields = np.full(size, total / size)
         counts = np.maximum(self.counts, 1e-3 * self.scale)
         for _ in range(steps):
             yields = yields * (chance @ (counts / np.maximum(yields @ chance + self.others, _TINY)))
-        return np.maximum(yields, 1e-6 * total)
+        return np.asarray(np.maximum(yields, 1e-6 * total))
 
-    def local(self, yields: Array, values: Array, turns: Array, expected: bool) -> Local:
+    def local(self, yields: Array, chance: Array, turned: Array, expected: bool) -> Local:
         """Return slopes and curvatures of the bin's part of the likelihood.
 
         Parameters
         ----------
         yields
             The compositions, shape (compositions,).
-        values, turns
-            The efficiencies, and their derivatives by the nuisances.
+        chance, turned
+            The chances, and their derivatives by the nuisances.
         expected
             Whether the curvature is that of the expected counts.
         """
-        chance = self.chances(values)
         rates = yields @ chance + self.others
         inside = np.maximum(rates, _TINY * max(float(rates.sum()), _TINY))
         slopes = (1.0 - self.counts / inside) / self.scale
         power = (1.0 / inside if expected else self.counts / inside**2) / self.scale
-        turned = self._turned(values, turns)
         moved = np.einsum("c,kct->tk", yields, turned)
-        want = (self.selected * chance).sum(axis=1)
+        want = self.want(chance)
         return Local(
             chance @ slopes,
             moved.T @ slopes,
@@ -174,60 +184,63 @@ class Bin:
             np.einsum("c,kct,ct->k", yields, turned, self.selected),
         )
 
-    def _averaged(self, matrices: Array) -> Array:
-        return np.asarray(np.einsum("cg,gct->ct", self.shares, products(matrices)))
+    def turned(self, values: Array, turns: Array) -> Array:
+        """Return the derivatives of the chances by the nuisances, shape (nuisances, compositions, patterns).
 
-    def _turned(self, values: Array, turns: Array) -> Array:
-        """Return the derivatives of the chances by the nuisances, shape (nuisances, compositions, patterns)."""
-        size = len(self.shares)
+        Parameters
+        ----------
+        values, turns
+            The efficiencies, and their derivatives.
+        """
         if turns.shape[1] == 0:
-            return np.zeros((0, size, size))
-        found = np.zeros((len(values), size * size))
+            return np.zeros((0, *self.selected.shape))
+        found = np.zeros((len(values), self.selected.size))
         matrices = chances(values[self.cells])
         for k in range(self.cells.shape[1]):
             for side in (0, 1):
                 changed = matrices.copy()
                 changed[:, k] = 0.0
                 changed[:, k, side] = [1.0, -1.0]
-                moved = self.shares.T[:, :, None] * products(changed)
+                moved = self.shares.T[:, :, None] * products(changed)[:, self.first :]
                 np.add.at(found, self.cells[:, k, side], moved.reshape(len(moved), -1))
-        return (turns.T @ found).reshape(-1, size, size)
+        return np.asarray((turns.T @ found).reshape(-1, *self.selected.shape))
 
 
 class _Averages:
     """The shares of cells in each composition, and the variance of what follows."""
 
     def __init__(
-        self, chance: Array, counts: Array, squares: Array, others: Array, other_squares: Array, pairs: Array
+        self, pairs: Array, counts: Array, squares: Array, others: Array, other_squares: Array, first: int
     ) -> None:
-        self.chance, self.counts, self.squares = chance, counts, squares + other_squares
+        self.chance = products(chances(pairs))[:, first:]
+        self.net, self.squares = counts - others, squares + other_squares
         self.typical = float(squares.sum() / counts.sum()) if counts.sum() > 0.0 else 1.0
         plain = counts.sum(axis=1)
         self.plain = plain / plain.sum() if plain.sum() > 0.0 else np.full(len(plain), 1.0 / len(plain))
         gaps = np.abs(pairs[..., 0] - pairs[..., 1])
-        self.weights = np.zeros_like(chance)
+        self.weights = np.zeros(self.chance.shape).transpose(0, 2, 1)
         if gaps.min() > _CLOSE:
-            self.weights = products(inverse(pairs))
-        cells = np.einsum("gt,gtc->cg", counts - others, self.weights)
+            self.weights = products(inverse(pairs))[:, :, first:]
+        cells = np.einsum("gt,gtc->cg", self.net, self.weights)
         self.own = cells.sum(axis=1)
         errors = np.sqrt(np.einsum("gt,gtc->c", self.squares, self.weights**2))
         sure = self.own / np.where(errors > 0.0, errors, np.inf)
         self.trust = np.clip((sure - _SURE[0]) / (_SURE[1] - _SURE[0]), 0.0, 1.0)
-        self.trust = self._physical(cells)
+        self.trust = np.minimum(self.trust, self._most(cells))
         self.shares = self.trust[:, None] * self._normal(cells) + (1.0 - self.trust)[:, None] * self.plain
 
     def _normal(self, cells: Array) -> Array:
         return np.asarray(cells / np.where(self.own > 0.0, self.own, 1.0)[:, None])
 
-    def _physical(self, cells: Array) -> Array:
-        """Return the trust, lowered where an average would leave the range of the cells."""
+    def _most(self, cells: Array) -> Array:
+        """Return the largest trust with which no average leaves the range of the cells."""
         own = np.einsum("cg,gct->ct", self._normal(cells), self.chance)
         plain = np.einsum("g,gct->ct", self.plain, self.chance)
         low, high = self.chance.min(axis=0), self.chance.max(axis=0)
         room = np.where(own > plain, high - plain, plain - low)
         beyond = np.abs(own - plain) > room + _TINY
         most = np.where(beyond, room / np.where(beyond, np.abs(own - plain), 1.0), 1.0)
-        return np.minimum(self.trust, most.min(axis=1))
+        return np.asarray(most.min(axis=1))
 
     def scale(self, selected: Array) -> float:
         """Return the variance of the wanted yield over that of unweighted counts with these averages known."""
@@ -235,11 +248,12 @@ class _Averages:
         back = np.linalg.pinv(mean)
         want = (selected * mean).sum(axis=1)
         each = back @ want
-        known = float(self.counts.sum(axis=0) @ each**2)
+        counts = np.maximum(self.net.sum(axis=0), 0.0)
+        known = float(counts @ each**2)
         if known <= 0.0:
             return self.typical
-        yields = np.maximum(self.counts.sum(axis=0) @ back, 0.0)
-        return max(float((self.squares * self._influence(mean, each, selected, yields) ** 2).sum()) / known, self.typical)
+        influence = self._influence(mean, each, selected, np.maximum(counts @ back, 0.0))
+        return max(float((self.squares * influence**2).sum()) / known, self.typical)
 
     def _influence(self, mean: Array, each: Array, selected: Array, yields: Array) -> Array:
         """Return what one event more of each cell and pattern adds to the wanted yield, shape (cells, patterns)."""

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import FitError
 from .efficiencies import Efficiencies
 from .loglinear import crossing, deviance
+from .mixture import Mixture
 from .patterns import Bin
 
 if TYPE_CHECKING:
@@ -78,20 +79,26 @@ class Compositions:
         """Return the same counts with other measurements of the nuisances."""
         return replace(self, centre=centre)
 
-    def known(self, theta: Array) -> Compositions:
-        """Return the same counts with efficiencies that are known to be those of the nuisances."""
-        return replace(self, efficiencies=self.efficiencies.known(theta), centre=None)
-
     def wanted(self, point: Point) -> Array:
         """Return the wanted yield of each bin, shape (bins,)."""
-        values = self.efficiencies(point.theta)
-        return np.array([one.wanted(nu, values) for one, nu in zip(self.bins, point.yields, strict=True)])
+        parts = zip(self.bins, point.yields, self.chances(point.theta), strict=True)
+        return np.array([float(nu @ one.want(chance)) for one, nu, chance in parts])
+
+    def chances(self, theta: Array) -> list[Array]:
+        """Return the chance of each pattern for each composition, in each bin."""
+        return self._chances(self.efficiencies(theta)) if self.efficiencies.size else self._known_chances
+
+    def _chances(self, values: Array) -> list[Array]:
+        return [one.chances(values) for one in self.bins]
+
+    @cached_property
+    def _known_chances(self) -> list[Array]:
+        return self._chances(self.efficiencies.values)
 
     def value(self, point: Point) -> float:
         """Return the negative logarithm of the likelihood, relative to rates that equal the counts."""
-        values = self.efficiencies(point.theta)
-        pairs = zip(self.bins, point.yields, strict=True)
-        total = sum(deviance(one.counts, nu @ one.chances(values) + one.others) / one.scale for one, nu in pairs)
+        parts = zip(self.bins, point.yields, self.chances(point.theta), strict=True)
+        total = sum(deviance(one.counts, nu @ chance + one.others) / one.scale for one, nu, chance in parts)
         return float(total) + float(((point.theta - self._centre) ** 2).sum()) / 2.0
 
     @property
@@ -101,8 +108,8 @@ class Compositions:
     @cached_property
     def start(self) -> Point:
         """A point of positive yields near the maximum: some steps of expectation maximisation."""
-        values = self.efficiencies(self._centre)
-        return Point(tuple(one.spread(values, _FIRST_STEPS) for one in self.bins), self._centre)
+        pairs = zip(self.bins, self.chances(self._centre), strict=True)
+        return Point(tuple(one.spread(chance, _FIRST_STEPS) for one, chance in pairs), self._centre)
 
     @cached_property
     def best(self) -> Point:
@@ -113,11 +120,12 @@ class Compositions:
         FitError
             If the search does not end.
         """
-        return self.maximum()
+        return self._search(self.start, None)
 
-    def maximum(self, start: Point | None = None) -> Point:
-        """Return the maximum, searched from a point with positive rates where something was counted."""
-        return self._search(start or self.start, None)
+    def mixture(self, place: int) -> Mixture:
+        """Return one bin with the efficiencies of the maximum, for its counts alone."""
+        one, chance = self.bins[place], self.chances(self.best.theta)[place]
+        return Mixture(chance, one.want(chance), one.others, one.scale)
 
     def interval(self, weights: Array, rise: float = 0.5) -> tuple[Array, Array]:
         """Return the wanted yields where the profile likelihood of their weighted sum has risen, up and down.
@@ -209,7 +217,8 @@ class Compositions:
         """Return slopes and curvatures of the value; `expected` ones are those of the expected counts."""
         values, turns = self.efficiencies(point.theta), self.efficiencies.slopes(point.theta)
         parts = [
-            one.local(nu, values, turns, expected) for one, nu in zip(self.bins, point.yields, strict=True)
+            one.local(nu, chance, one.turned(values, turns), expected)
+            for one, nu, chance in zip(self.bins, point.yields, self.chances(point.theta), strict=True)
         ]
         theta = point.theta - self._centre + sum((part.theta for part in parts), np.zeros(len(point.theta)))
         corner = np.eye(len(theta)) + sum((part.corner for part in parts), np.zeros((len(theta),) * 2))
@@ -271,7 +280,7 @@ class _Local:
         solved = list(self._eliminated(slopes, walls))
         for border, inner in solved:
             corner, right = corner - border.T @ inner[:, :-1], right - border.T @ inner[:, -1]
-        turn = np.linalg.solve(corner, right) if len(right) else right
+        turn = np.asarray(np.linalg.solve(corner, right)) if len(right) else right
         steps = [inner[:, -1] - inner[:, :-1] @ turn for _, inner in solved]
         return steps, turn[: len(theta)]
 
@@ -280,7 +289,8 @@ class _Local:
             border = self.borders[i]
             if self.pull_slopes is not None:
                 border = np.column_stack([border, self.pull_slopes[i]])
-            yield border, np.linalg.solve(block + np.diag(walls[i]), np.column_stack([border, slopes[i]]))
+            inside, right = block + np.diag(walls[i]), np.column_stack([border, slopes[i]])
+            yield border, np.asarray(np.linalg.solve(inside, right))
 
 
 def _sum(first: Sequence[Array], second: Sequence[Array]) -> float:
