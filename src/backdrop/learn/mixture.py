@@ -29,7 +29,7 @@ _SPREAD = 1e8
 _SHORT_OF = 0.995
 _TINY = 1e-12
 _GRID = 9
-_ROUNDS = 5
+_ROUNDS = 3
 _FACTOR = 1.5
 _PRECISION = 1e-3
 
@@ -214,8 +214,11 @@ def _reach(values: Array, steps: Array) -> Array:
 
 def _root(excess: Callable[[Array], Array], inside: float, outside: float) -> float:
     """Return where something that is negative inside and positive outside is zero: grids within grids."""
+    before = float(excess(np.array([inside]))[0])
     for _ in range(_ROUNDS):
-        grid = np.linspace(inside, outside, _GRID)
-        place = int(np.argmax(excess(grid[1:]) >= 0.0)) + 1
-        inside, outside = float(grid[place - 1]), float(grid[place])
-    return (inside + outside) / 2.0
+        grid = np.linspace(inside, outside, _GRID)[1:]
+        heights = excess(grid)
+        place = int(np.argmax(heights >= 0.0))
+        before, after = (heights[place - 1] if place else before), heights[place]
+        inside, outside = (float(grid[place - 1]) if place else inside), float(grid[place])
+    return inside + (outside - inside) * float(before / (before - after))

@@ -264,8 +264,8 @@ class LikelihoodMatrixModel:
         for count in np.unique(number[number > 0]):
             if count > _MOST:
                 raise DataError(
-                    f"region '{region.name}' has rows with {count} {self.method.leptons.name}; a likelihood of 2^{count} "
-                    f"patterns is not fitted, the most is {_MOST}: cut the others away"
+                    f"region '{region.name}' has rows with {count} {self.method.leptons.name}; a likelihood of "
+                    f"2^{count} patterns is not fitted, the most is {_MOST}: cut the others away"
                 )
             place = np.flatnonzero(number == count)
             own = (number == count)[flat[_ROW]]
@@ -305,6 +305,10 @@ class LikelihoodMatrixModel:
             If a channel has no rows, or a pattern a negative sum of weights; and as `patterns`.
         """
         return _Fit.of(self, events, channels).estimate()
+
+    def likelihood(self, events: Events, channels: Sequence[Channel]) -> Compositions:
+        """Return the likelihood of the counts: a bin of it for each part of a channel and number of leptons there."""
+        return _Fit.of(self, events, channels).likelihood
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""
@@ -464,8 +468,8 @@ def _bin(
 def _check_signs(method: LikelihoodMatrix, channel: Channel, counts: Array, expected: Array) -> None:
     if (counts < 0.0).any():
         raise DataError(
-            f"sample '{method.observed}' has a negative sum of weights ({counts.min():g}) of a pattern of tight leptons in "
-            f"region '{channel.region.name}'; a likelihood needs counts"
+            f"sample '{method.observed}' has a negative sum of weights ({counts.min():g}) of a pattern of tight "
+            f"leptons in region '{channel.region.name}'; a likelihood needs counts"
         )
     if (expected < 0.0).any():
         raise DataError(
