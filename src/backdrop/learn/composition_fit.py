@@ -27,11 +27,13 @@ _STEPS = 200
 _DISTANCE = 1e-9
 _FIRST = 0.1
 _CENTRING = 0.1
+_FASTER = 1.5
 _SPREAD = 1e8
 _SHORT_OF = 0.995
 _SHORTEST = 1e-6
 _STIFFNESS = 0.3
 _LIFT = 0.5
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +77,6 @@ class Compositions:
     efficiencies: Efficiencies
     centre: Array | None = None
 
-    def at(self, centre: Array) -> Compositions:
-        """Return the same counts with other measurements of the nuisances."""
-        return replace(self, centre=centre)
-
     def wanted(self, point: Point) -> Array:
         """Return the wanted yield of each bin, shape (bins,)."""
         parts = zip(self.bins, point.yields, self.chances(point.theta), strict=True)
@@ -86,14 +84,16 @@ class Compositions:
 
     def chances(self, theta: Array) -> list[Array]:
         """Return the chance of each pattern for each composition, in each bin."""
-        return self._chances(self.efficiencies(theta)) if self.efficiencies.size else self._known_chances
-
-    def _chances(self, values: Array) -> list[Array]:
-        return [one.chances(values) for one in self.bins]
+        key = theta.tobytes()
+        if key not in self._last:
+            values = self.efficiencies(theta)
+            self._last.clear()
+            self._last[key] = [one.chances(values) for one in self.bins]
+        return self._last[key]
 
     @cached_property
-    def _known_chances(self) -> list[Array]:
-        return self._chances(self.efficiencies.values)
+    def _last(self) -> dict[bytes, list[Array]]:
+        return {}
 
     def value(self, point: Point) -> float:
         """Return the negative logarithm of the likelihood, relative to rates that equal the counts."""
@@ -121,6 +121,14 @@ class Compositions:
             If the search does not end.
         """
         return self._search(self.start, None)
+
+    def moved(self, place: int, sign: float) -> Array:
+        """Return the wanted yields of the maximum where a nuisance is measured one unit up or down, shape (bins,)."""
+        shift = sign * (np.arange(self.efficiencies.size) == place)
+        other = replace(self, centre=self._centre + shift)
+        least = [_LEAST * max(float(nu.sum()), one.scale) for nu, one in zip(self.best.yields, self.bins, strict=True)]
+        near = tuple(np.maximum(nu, small) for nu, small in zip(self.best.yields, least, strict=True))
+        return other.wanted(other._search(Point(near, self.best.theta + shift), None))
 
     def mixture(self, place: int) -> Mixture:
         """Return one bin with the efficiencies of the maximum, for its counts alone."""
@@ -168,7 +176,8 @@ class Compositions:
         here, duals = start, [_FIRST / nu for nu in start.yields]
         for _ in range(_STEPS):
             products = np.concatenate([nu * z for nu, z in zip(here.yields, duals, strict=True)])
-            barrier = _CENTRING * float(products.mean())
+            mean = float(products.mean())
+            barrier = min(_CENTRING * mean, mean**_FASTER)
             local = self._local(here, pull)
             slopes = [s - barrier / nu for s, nu in zip(local.slopes, here.yields, strict=True)]
             walls = [z / nu for z, nu in zip(duals, here.yields, strict=True)]

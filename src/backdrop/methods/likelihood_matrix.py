@@ -20,6 +20,7 @@ from ..maps import BinnedMap
 from ..region import Region
 from . import efficiency
 from .efficiency import Efficiency
+from .lepton_counts import CompositionFit, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,6 @@ __all__ = ["LikelihoodMatrix", "LikelihoodMatrixModel", "exact_interval", "inter
 
 _ROW = "__row"
 _MOST = 6
-_NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -158,32 +158,15 @@ class LikelihoodMatrix:
         )
         model = LikelihoodMatrixModel(self, real, fake)
         measured = efficiency.training(self.real, self.fake)
-        rows = events._take(np.flatnonzero(~measured.mask(events.columns)))
-        everything = Region("all rows", "true")
-        parts = list(model.patterns(rows.only(self.observed).require(everything), everything))
+        rows = events.only(self.observed)
+        rows = rows._take(np.flatnonzero(~measured.mask(rows.columns)))
+        if not float(rows.weight.sum()) > 0.0:
+            raise DataError(
+                f"sample '{self.observed}' has {len(rows)} rows with a sum of weights {rows.weight.sum():g} outside "
+                f"region '{measured.name}', where the efficiencies are measured; a fit needs a positive sum"
+            )
+        parts = list(model.patterns(rows, Region(f"not {measured.name}", "true")))
         return LikelihoodMatrixModel(self, real, fake, {str(one.count): model.fractions(one) for one in parts})
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows of one number of leptons: which they are, the efficiencies of their leptons, and their patterns."""
-
-    count: int
-    rows: Events
-    place: Index
-    cells: Index
-    pattern: Index
-
-    def sums(self, inside: NDArray[np.bool_], cells: Index) -> tuple[Array, Array]:
-        """Return sums of weights, and of their squares, in given cells and patterns, of some rows."""
-        key = np.concatenate([cells, self.cells[inside]]).reshape(-1, 2 * self.count)
-        _, where = np.unique(key, axis=0, return_inverse=True)
-        order = np.argsort(where[: len(cells)])
-        cell = order[where[len(cells) :]]
-        flat, size = cell * 2**self.count + self.pattern[inside], len(cells) * 2**self.count
-        weight = self.rows.weight[self.place[inside]]
-        values, squares = (np.bincount(flat, one, size).astype(np.float64) for one in (weight, weight**2))
-        return values.reshape(len(cells), -1), squares.reshape(len(cells), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,14 +207,15 @@ class LikelihoodMatrixModel:
         rows = self._observed(events.select(region))
         weight = np.zeros(len(rows))
         for part in self.patterns(rows, region):
-            weight[part.place] = self._factors(part)
+            weight[part.place] = self.share_of(part)
         return rows.with_weight(rows.weight * weight)
 
-    def _factors(self, part: _Rows) -> Array:
+    def share_of(self, part: Rows) -> Array:
+        """Return what each row gives in the target, shape (n,)."""
         share = self.compositions.get(str(part.count))
         if share is None:
             return np.zeros(len(part.place))
-        chance = products(chances(self._values[part.cells]))
+        chance = products(chances(self.values[part.cells]))
         seen = share * np.take_along_axis(chance, part.pattern[:, None, None], axis=2)[:, :, 0]
         wanted = np.einsum("nct,ct->nc", chance, selected(part.count, self.method.tight, self.method.fakes))
         total = seen.sum(axis=1)
@@ -244,10 +228,11 @@ class LikelihoodMatrixModel:
     # ---- counts ----------------------------------------------------------------------------------------------------
 
     @property
-    def _values(self) -> Array:
+    def values(self) -> Array:
+        """The efficiencies of all bins, the real ones first."""
         return np.concatenate([self.real.values, self.fake.values])
 
-    def patterns(self, rows: Events, region: Region) -> Iterator[_Rows]:
+    def patterns(self, rows: Events, region: Region) -> Iterator[Rows]:
         """Yield the rows of each number of leptons.
 
         Raises
@@ -270,10 +255,10 @@ class LikelihoodMatrixModel:
             place = np.flatnonzero(number == count)
             own = (number == count)[flat[_ROW]]
             pattern = loose[own].reshape(-1, count) @ (1 << np.arange(count)[::-1])
-            yield _Rows(int(count), rows, place, cells[own].reshape(-1, count, 2), pattern)
+            yield Rows(int(count), rows, place, cells[own].reshape(-1, count, 2), pattern)
 
     def _check_above(self, cells: Index, region: Region) -> None:
-        r, f = self._values[cells].T
+        r, f = self.values[cells].T
         if not (bad := np.flatnonzero(r < f)).size:
             return
         first = cells[bad[0]] - [0, self.real.size]
@@ -283,14 +268,14 @@ class LikelihoodMatrixModel:
             f"{f[bad[0]]:.4g} ({places[1]}), for {bad.size} of {len(r)} leptons; merge poor bins, or exchange the maps"
         )
 
-    def fractions(self, part: _Rows) -> Array:
+    def fractions(self, part: Rows) -> Array:
         """Return the share of each composition among some rows."""
         everything = np.ones(len(part.place), np.bool_)
         cells = np.unique(part.cells.reshape(-1, 2 * part.count), axis=0).reshape(-1, part.count, 2)
         sums = part.sums(everything, cells)
         none = np.zeros_like(sums[0])
-        one = Bin.of(cells, sums, (none, none), self._values, np.ones((2**part.count,) * 2))
-        (yields,) = Compositions((one,), Efficiencies(self._values, np.zeros((len(self._values), 0)), ())).best.yields
+        one = Bin.of(cells, sums, (none, none), self.values, np.ones((2**part.count,) * 2))
+        (yields,) = Compositions((one,), Efficiencies(self.values, np.zeros((len(self.values), 0)), ())).best.yields
         return np.asarray(yields / max(float(yields.sum()), 1e-300))
 
     def bins(self, events: Events, channels: Sequence[Channel]) -> Estimate:
@@ -304,11 +289,11 @@ class LikelihoodMatrixModel:
         DataError
             If a channel has no rows, or a pattern a negative sum of weights; and as `patterns`.
         """
-        return _Fit.of(self, events, channels).estimate()
+        return CompositionFit.of(self, events, channels).estimate()
 
     def likelihood(self, events: Events, channels: Sequence[Channel]) -> Compositions:
         """Return the likelihood of the counts: a bin of it for each part of a channel and number of leptons there."""
-        return _Fit.of(self, events, channels).likelihood
+        return CompositionFit.of(self, events, channels).likelihood
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""
@@ -329,169 +314,9 @@ class LikelihoodMatrixModel:
         name, cut, slots = state["leptons"]
         real, fake = BinnedMap.from_state(state["real"]), BinnedMap.from_state(state["fake"])
         tight, fakes = (one if isinstance(one, str) else Number(*one) for one in (state["tight"], state["fakes"]))
-        method: Any = LikelihoodMatrix(
-            Objects(name, cut, tuple(slots)),
-            real,
-            fake,
-            tight,
-            fakes,
-            *state["choices"],  # type: ignore[arg-type]
-        )
+        target: Any = tight
+        method = LikelihoodMatrix(Objects(name, cut, tuple(slots)), real, fake, target, fakes, *state["choices"])
         return cls(method, real, fake, {key: np.asarray(one) for key, one in state["compositions"].items()})
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """The compositions of all channels: one bin of the likelihood for each number of leptons of each part."""
-
-    model: LikelihoodMatrixModel
-    channels: tuple[Channel, ...]
-    likelihood: Compositions
-    share: Array
-    """What a bin of the likelihood gives to each bin of the channels, shape (bins of the channels, bins)."""
-    spread: tuple[Array, ...] = ()
-    """Directions in which the shares are not known, each of the shape of `share`."""
-
-    @classmethod
-    def of(cls, model: LikelihoodMatrixModel, events: Events, channels: Sequence[Channel]) -> _Fit:
-        found: list[Bin] = []
-        columns: list[Array] = []
-        spread: list[tuple[int, Array]] = []
-        sizes = np.cumsum([0] + [channel.size for channel in channels])
-        for channel, start in zip(channels, sizes, strict=False):
-            for one, shares, directions in _parts(model, events.sorted(), channel):
-                spread += [(len(found), _padded(one_, start, sizes[-1])) for one_ in directions]
-                found.append(one)
-                columns.append(_padded(shares, start, sizes[-1]))
-        share = np.column_stack([*columns, np.zeros((sizes[-1], 0))])
-        moved = tuple(column[:, None] * (np.arange(len(found)) == i) for i, column in spread)
-        return cls(model, tuple(channels), Compositions(tuple(found), _efficiencies(model, found)), share, moved)
-
-    def estimate(self) -> Estimate:
-        """Return the estimate."""
-        wanted = self.likelihood.wanted(self.likelihood.best)
-        nominal = self.share @ wanted
-        pairs = [pair for i in range(len(wanted)) for pair in self._counted(i, wanted)]
-        pairs += [(nominal + one @ wanted, nominal - one @ wanted) for one in self.spread]
-        counted = {f"counts_{i}": pair for i, pair in enumerate(pairs, start=1)}
-        sides = {name: (self._moved(k, 1.0), self._moved(k, -1.0)) for k, name in enumerate(self.names)}
-        return Estimate(
-            self.channels, nominal, np.zeros_like(nominal), {}, {**counted, **sides}, counted=frozenset(counted)
-        )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The nuisances of the efficiencies."""
-        return self.likelihood.efficiencies.names
-
-    def _counted(self, place: int, wanted: Array) -> Iterator[tuple[Array, Array]]:
-        low, high = self.likelihood.mixture(place).interval(self.likelihood.bins[place].counts)
-        yield tuple(  # type: ignore[misc]
-            self.share @ np.where(np.arange(len(wanted)) == place, side, wanted) for side in (high, low)
-        )
-
-    def _moved(self, place: int, sign: float) -> Array:
-        moved = self.likelihood.at(sign * (np.arange(len(self.names)) == place))
-        return np.asarray(self.share @ moved.wanted(moved.best))
-
-
-def _padded(values: Array, start: int, size: int) -> Array:
-    found = np.zeros(size)
-    found[start : start + len(values)] = values
-    return found
-
-
-def _efficiencies(model: LikelihoodMatrixModel, bins: Sequence[Bin]) -> Efficiencies:
-    """Return the efficiencies with the nuisances that move those of some lepton."""
-    used = np.zeros(model.real.size + model.fake.size, np.bool_)
-    for one in bins:
-        used[one.cells] = True
-    moves: dict[str, Array] = {}
-    for name, given, start in (("real", model.real, 0), ("fake", model.fake, model.real.size)):
-        for nuisance, (up, down) in given.nuisances.items():
-            moves[f"{name}_{nuisance}"] = _padded((up - down) / 2.0, start, len(used))
-    moving = {name: move for name, move in moves.items() if move[used].any()}
-    return Efficiencies(model._values, np.array([*moving.values(), np.zeros(len(used))])[:-1].T, tuple(moving))
-
-
-def _parts(
-    model: LikelihoodMatrixModel, events: Events, channel: Channel
-) -> Iterator[tuple[Bin, Array, tuple[Array, ...]]]:
-    """Yield the bins of the likelihood of a channel, and how each is shared out among the bins of the channel."""
-    method, rows = model.method, events.select(channel.region)
-    data = rows.only(method.observed).require(channel.region)
-    others = {part.count: part for part in model.patterns(_others(rows, method), channel.region)}
-    for part in model.patterns(data, channel.region):
-        wanted = selected(part.count, method.tight, method.fakes)
-        if not wanted[method.prompt == "expected" :].any():
-            continue
-        place, other = channel.index(part.rows)[part.place], others.get(part.count)
-        elsewhere = None if other is None else channel.index(other.rows)[other.place]
-        whole = [(place >= 0, None if elsewhere is None else elsewhere >= 0)]
-        single = [(place == i, None if elsewhere is None else elsewhere == i) for i in range(channel.size)]
-        for i, (inside, beyond) in enumerate(whole if method.per == "channel" else single):
-            one = _bin(model, channel, part, inside, other, beyond, wanted)
-            if method.per == "bin":
-                yield one, (np.arange(channel.size) == i).astype(np.float64), ()
-            else:
-                yield one, *_shares(channel, part, model._factors(part) * part.rows.weight[part.place], place)
-
-
-def _others(rows: Events, method: LikelihoodMatrix) -> Events:
-    """Return the rows of the expected processes, as they would be added."""
-    if method.prompt == "fitted":
-        return rows._take(np.zeros(0, np.int64))
-    other = np.array([name != method.observed for name in rows.samples], np.bool_)
-    return -rows._take(np.flatnonzero(other[rows.sample]))
-
-
-def _bin(
-    model: LikelihoodMatrixModel,
-    channel: Channel,
-    part: _Rows,
-    inside: NDArray[np.bool_],
-    other: _Rows | None,
-    beyond: NDArray[np.bool_] | None,
-    wanted: Array,
-) -> Bin:
-    # without rows of its own, a bin has the leptons of the channel
-    pool = [part.cells[inside] if inside.any() else part.cells]
-    pool += [] if other is None or beyond is None else [other.cells[beyond]]
-    cells = np.unique(np.concatenate(pool).reshape(-1, 2 * part.count), axis=0).reshape(-1, part.count, 2)
-    counts = part.sums(inside, cells)
-    none = (np.zeros_like(counts[0]), np.zeros_like(counts[0]))
-    expected = none if other is None or beyond is None else other.sums(beyond, cells)
-    _check_signs(model.method, channel, counts[0].sum(axis=0), expected[0].sum(axis=0))
-    return Bin.of(cells, counts, expected, model._values, wanted, int(model.method.prompt == "expected"))
-
-
-def _check_signs(method: LikelihoodMatrix, channel: Channel, counts: Array, expected: Array) -> None:
-    if (counts < 0.0).any():
-        raise DataError(
-            f"sample '{method.observed}' has a negative sum of weights ({counts.min():g}) of a pattern of tight "
-            f"leptons in region '{channel.region.name}'; a likelihood needs counts"
-        )
-    if (expected < 0.0).any():
-        raise DataError(
-            f"the samples besides '{method.observed}' add {-expected.min():g} to a pattern of tight leptons in region "
-            f"'{channel.region.name}': take them from the data, as in '{method.observed} - prompt'; where their own "
-            "weights add up to less than zero, merge bins"
-        )
-
-
-def _shares(channel: Channel, part: _Rows, weight: Array, place: Index) -> tuple[Array, tuple[Array, ...]]:
-    """Return the share of each bin in the weights, and the directions of its statistical uncertainty."""
-    inside = place >= 0
-    sums, squares = (np.bincount(place[inside], one[inside], channel.size) for one in (weight, weight**2))
-    total = float(sums.sum())
-    if total <= 0.0:
-        return np.full(channel.size, 1.0 / channel.size), ()
-    share = sums / total
-    cross = np.outer(share, squares)
-    covariance = (np.diag(squares) - cross - cross.T + squares.sum() * np.outer(share, share)) / total**2
-    powers, vectors = np.linalg.eigh(covariance)
-    kept = [i for i in np.flatnonzero(powers > _NEGLIGIBLE * max(powers[-1], 1e-300))[::-1]]
-    return share, tuple(np.sqrt(powers[i]) * vectors[:, i] for i in kept)
 
 
 def _check_physical(given: BinnedMap) -> None:
@@ -538,6 +363,6 @@ def exact_interval(
     return fit.likelihood.mixture(0).exact(fit.likelihood.bins[0].counts, level, toys, seed)
 
 
-def _one(method: LikelihoodMatrix, region: Region, events: Events) -> _Fit:
+def _one(method: LikelihoodMatrix, region: Region, events: Events) -> CompositionFit:
     model = method.fit(events.sorted(), rng=np.random.default_rng(0))
-    return _Fit.of(model, events, [Channel("wanted", region)])
+    return CompositionFit.of(model, events, [Channel("wanted", region)])
