@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Efficiencies"]
 
-_LEAST_ROOM = 1e-9
-
 
 @dataclass(frozen=True, eq=False)
 class Efficiencies:
@@ -62,8 +60,8 @@ class Efficiencies:
         """Return the distances from the values, and what a straight move is multiplied with."""
         straight = self.moves @ theta
         room = np.where(straight > 0.0, self.high - self.values, self.values - self.low)
-        half = np.maximum(room, _LEAST_ROOM) / 2.0
+        half = np.where(room > 0.0, room, 1.0) / 2.0
         beyond = np.maximum(np.abs(straight) / half - 1.0, 0.0)
-        slope = np.exp(-beyond)
+        slope = np.where(room > 0.0, np.exp(-beyond), 0.0)
         size = np.where(beyond > 0.0, half * (2.0 - slope), np.abs(straight))
-        return np.sign(straight) * size, slope
+        return np.where(room > 0.0, np.sign(straight) * size, 0.0), slope
