@@ -37,10 +37,17 @@ def chances(values: Array) -> Array:
 
 
 def inverse(values: Array) -> Array:
-    """Return the inverse of :func:`chances`: by tight and loose, then real and fake."""
+    """Return the inverse of :func:`chances`: by tight and loose, then real and fake; r is above f."""
     r, f = values[..., 0], values[..., 1]
     rows = np.stack([np.stack([1.0 - f, r - 1.0], axis=-1), np.stack([-f, r], axis=-1)], axis=-2)
-    return np.asarray(rows / (r - f)[..., None, None])
+    return np.asarray(rows / np.maximum(r - f, _CLOSE)[..., None, None])
+
+
+def _inverse_slope(values: Array, side: int) -> Array:
+    """Return the derivative of :func:`inverse` by r (side 0) or f (side 1)."""
+    gap = np.maximum(values[..., 0] - values[..., 1], _CLOSE)[..., None, None]
+    rows = np.array([[[0.0, 1.0], [0.0, 1.0]], [[-1.0, 0.0], [-1.0, 0.0]]])[side]
+    return np.asarray((rows + (-1.0, 1.0)[side] * inverse(values)) / gap)
 
 
 def products(matrices: Array) -> Array:
@@ -70,8 +77,8 @@ class Local:
 class Bin:
     """The counts of one bin, and the chances of their patterns.
 
-    The chance of a pattern t for a composition c is the average over the cells of its leptons,
-    ``P(t | c) = sum_g a_cg prod_k e_k(t_k | c_k)``.
+    The chance of a pattern t for a composition c is an average over cells of leptons, ``P(t | c) = sum_g a_cg
+    prod_k e_k(t_k | c_k)``: over the composition's own ones as the inverted matrix says, in part over all of the bin.
 
     Attributes
     ----------
@@ -83,8 +90,12 @@ class Bin:
         The weight of one count: what the variance of the wanted yield is in units of that of unweighted counts.
     cells
         Which efficiencies the leptons of a cell have, real and fake, shape (cells, leptons, 2).
-    shares
-        Share of each cell in a composition, shape (compositions, cells).
+    net
+        Sum of the observed weights less the expected ones, shape (cells, patterns).
+    plain
+        Share of each cell among all events, shape (cells,).
+    trust
+        Part of a composition's average that is over its own leptons, shape (compositions,).
     selected
         Which patterns of which compositions are wanted, one or zero, shape (compositions, patterns).
     first
@@ -95,7 +106,9 @@ class Bin:
     others: Array
     scale: float
     cells: Index
-    shares: Array
+    net: Array
+    plain: Array
+    trust: Array
     selected: Array
     first: int = 0
 
@@ -128,10 +141,15 @@ class Bin:
         first
             The first composition that is fitted.
         """
-        averages = _Averages(values[cells], *observed, *others, first)
-        counts, expected = observed[0].sum(axis=0), others[0].sum(axis=0)
-        wanted = selected[first:]
-        return cls(counts, expected, averages.scale(wanted), cells, averages.shares, wanted, first)
+        counts, expected, net = observed[0].sum(axis=0), others[0].sum(axis=0), observed[0] - others[0]
+        squares = observed[1] + others[1]
+        plain = observed[0].sum(axis=1)
+        plain = plain / plain.sum() if plain.sum() > 0.0 else np.full(len(plain), 1.0 / len(plain))
+        typical = float(observed[1].sum() / counts.sum()) if counts.sum() > 0.0 else 1.0
+        trust = np.zeros(selected.shape[0] - first)
+        one = cls(counts, expected, typical, cells, net, plain, trust, selected[first:], first)
+        one = replace(one, trust=one._trusted(values, squares))
+        return replace(one, scale=one._scale(values, squares))
 
     def lifted(self, least: float) -> Bin:
         """Return the bin with at least some part of a count in each pattern."""
@@ -139,7 +157,30 @@ class Bin:
 
     def chances(self, values: Array) -> Array:
         """Return the chance of each pattern for each composition, shape (compositions, patterns)."""
-        return np.asarray(np.einsum("cg,gct->ct", self.shares, products(chances(values[self.cells]))[:, self.first :]))
+        chance = self._each(values)
+        plain = np.einsum("g,gct->ct", self.plain, chance)
+        if not self.trust.any():
+            return np.asarray(plain)
+        own = self._own(self._cells(values), chance)
+        mixed = self.trust[:, None] * own + (1.0 - self.trust)[:, None] * plain
+        return np.asarray(np.clip(mixed, chance.min(axis=0), chance.max(axis=0)))
+
+    def _each(self, values: Array) -> Array:
+        return products(chances(values[self.cells]))[:, self.first :]
+
+    def _weights(self, values: Array) -> Array:
+        return products(inverse(values[self.cells]))[:, :, self.first :]
+
+    def _cells(self, values: Array) -> Array:
+        """Return the events of each composition in each cell, as the inverted matrix says."""
+        return np.asarray(np.einsum("gt,gtc->cg", self.net, self._weights(values)))
+
+    def _own(self, cells: Array, chance: Array) -> Array:
+        return np.asarray(np.einsum("cg,gct->ct", cells, chance) / self._sums(cells)[:, None])
+
+    def _sums(self, cells: Array) -> Array:
+        total = cells.sum(axis=1)
+        return np.asarray(np.where(self.trust > 0.0, np.maximum(total, _TINY), np.where(total > 0.0, total, 1.0)))
 
     def want(self, chance: Array) -> Array:
         """Return what an event of each composition adds to the wanted yield, shape (compositions,)."""
@@ -147,7 +188,7 @@ class Bin:
 
     def spread(self, chance: Array, steps: int) -> Array:
         """Return positive yields near the maximum, shape (compositions,): expectation maximisation from equal ones."""
-        size = len(self.shares)
+        size = len(self.trust)
         total = max(float(self.counts.sum()), self.scale)
         yields = np.full(size, total / size)
         counts = np.maximum(self.counts, 1e-3 * self.scale)
@@ -195,68 +236,65 @@ class Bin:
         if turns.shape[1] == 0:
             return np.zeros((0, *self.selected.shape))
         found = np.zeros((len(values), self.selected.size))
-        matrices = chances(values[self.cells])
+        pairs, chance, trusted = values[self.cells], self._each(values), bool(self.trust.any())
+        matrices, weights = chances(pairs), inverse(pairs)
+        cells = self._cells(values) if trusted else np.zeros((len(self.trust), len(pairs)))
+        total, own = self._sums(cells), self._own(cells, chance)
+        share = self.trust[:, None] * cells / total[:, None] + (1.0 - self.trust)[:, None] * self.plain
         for k in range(self.cells.shape[1]):
             for side in (0, 1):
-                changed = matrices.copy()
-                changed[:, k] = 0.0
-                changed[:, k, side] = [1.0, -1.0]
-                moved = self.shares.T[:, :, None] * products(changed)[:, self.first :]
+                turned = _replaced(matrices, k, _TURN[side])
+                moved = share.T[:, :, None] * products(turned)[:, self.first :]
+                if trusted:
+                    slope = products(_replaced(weights, k, _inverse_slope(pairs[:, k], side)))[:, :, self.first :]
+                    more = np.einsum("gt,gtc->gc", self.net, slope) * (self.trust / total)
+                    moved = moved + more[:, :, None] * (chance - own)
                 np.add.at(found, self.cells[:, k, side], moved.reshape(len(moved), -1))
         return np.asarray((turns.T @ found).reshape(-1, *self.selected.shape))
 
+    # ---- what the counts say of the averages -----------------------------------------------------------------------
 
-class _Averages:
-    """The shares of cells in each composition, and the variance of what follows."""
+    def _trusted(self, values: Array, squares: Array) -> Array:
+        """Return how much of each average is over the composition's own leptons, given squared weights of cells."""
+        pairs = values[self.cells]
+        if (pairs[..., 0] - pairs[..., 1]).min() <= _CLOSE:
+            return np.zeros_like(self.trust)
+        cells = self._cells(values)
+        errors = np.sqrt(np.einsum("gt,gtc->c", squares, self._weights(values) ** 2))
+        sure = cells.sum(axis=1) / np.where(errors > 0.0, errors, np.inf)
+        trust = np.clip((sure - _SURE[0]) / (_SURE[1] - _SURE[0]), 0.0, 1.0)
+        return np.asarray(np.minimum(trust, self._most(cells, self._each(values))))
 
-    def __init__(
-        self, pairs: Array, counts: Array, squares: Array, others: Array, other_squares: Array, first: int
-    ) -> None:
-        self.chance = products(chances(pairs))[:, first:]
-        self.net, self.squares = counts - others, squares + other_squares
-        self.typical = float(squares.sum() / counts.sum()) if counts.sum() > 0.0 else 1.0
-        plain = counts.sum(axis=1)
-        self.plain = plain / plain.sum() if plain.sum() > 0.0 else np.full(len(plain), 1.0 / len(plain))
-        gaps = np.abs(pairs[..., 0] - pairs[..., 1])
-        self.weights = np.zeros(self.chance.shape).transpose(0, 2, 1)
-        if gaps.min() > _CLOSE:
-            self.weights = products(inverse(pairs))[:, :, first:]
-        cells = np.einsum("gt,gtc->cg", self.net, self.weights)
-        self.own = cells.sum(axis=1)
-        errors = np.sqrt(np.einsum("gt,gtc->c", self.squares, self.weights**2))
-        sure = self.own / np.where(errors > 0.0, errors, np.inf)
-        self.trust = np.clip((sure - _SURE[0]) / (_SURE[1] - _SURE[0]), 0.0, 1.0)
-        self.trust = np.minimum(self.trust, self._most(cells))
-        self.shares = self.trust[:, None] * self._normal(cells) + (1.0 - self.trust)[:, None] * self.plain
-
-    def _normal(self, cells: Array) -> Array:
-        return np.asarray(cells / np.where(self.own > 0.0, self.own, 1.0)[:, None])
-
-    def _most(self, cells: Array) -> Array:
+    def _most(self, cells: Array, chance: Array) -> Array:
         """Return the largest trust with which no average leaves the range of the cells."""
-        own = np.einsum("cg,gct->ct", self._normal(cells), self.chance)
-        plain = np.einsum("g,gct->ct", self.plain, self.chance)
-        low, high = self.chance.min(axis=0), self.chance.max(axis=0)
-        room = np.where(own > plain, high - plain, plain - low)
+        own, plain = self._own(cells, chance), np.einsum("g,gct->ct", self.plain, chance)
+        room = np.where(own > plain, chance.max(axis=0) - plain, plain - chance.min(axis=0))
         beyond = np.abs(own - plain) > room + _TINY
         most = np.where(beyond, room / np.where(beyond, np.abs(own - plain), 1.0), 1.0)
         return np.asarray(most.min(axis=1))
 
-    def scale(self, selected: Array) -> float:
+    def _scale(self, values: Array, squares: Array) -> float:
         """Return the variance of the wanted yield over that of unweighted counts with these averages known."""
-        mean = np.einsum("cg,gct->ct", self.shares, self.chance)
+        mean = self.chances(values)
         back = np.linalg.pinv(mean)
-        want = (selected * mean).sum(axis=1)
-        each = back @ want
+        each = back @ self.want(mean)
         counts = np.maximum(self.net.sum(axis=0), 0.0)
         known = float(counts @ each**2)
         if known <= 0.0:
-            return self.typical
-        influence = self._influence(mean, each, selected, np.maximum(counts @ back, 0.0))
-        return max(float((self.squares * influence**2).sum()) / known, self.typical)
+            return self.scale
+        influence = np.tile(each, (len(self.net), 1))
+        if self.trust.any():
+            own = self.trust * np.maximum(counts @ back, 0.0) / self._sums(self._cells(values))
+            moved = np.einsum("gct,ct->gc", self._each(values) - mean, self.selected - each)
+            influence += np.einsum("gtc,c,gc->gt", self._weights(values), own, moved)
+        return max(float((squares * influence**2).sum()) / known, self.scale)
 
-    def _influence(self, mean: Array, each: Array, selected: Array, yields: Array) -> Array:
-        """Return what one event more of each cell and pattern adds to the wanted yield, shape (cells, patterns)."""
-        moved = np.einsum("gct,ct->gc", self.chance - mean, selected - each)
-        own = self.trust * yields / np.where(self.own > 0.0, self.own, 1.0)
-        return np.asarray(each + np.einsum("gtc,c,gc->gt", self.weights, own, moved))
+
+_TURN = np.array([[[1.0, -1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, -1.0]]])
+"""Derivative of the chances of one lepton by r, and by f."""
+
+
+def _replaced(matrices: Array, place: int, other: Array) -> Array:
+    changed = matrices.copy()
+    changed[:, place] = other
+    return changed
