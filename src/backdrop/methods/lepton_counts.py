@@ -121,12 +121,14 @@ def _efficiencies(model: LikelihoodMatrixModel, bins: Sequence[Bin]) -> Efficien
     used = np.zeros(model.real.size + model.fake.size, np.bool_)
     for one in bins:
         used[one.cells] = True
-    moves: dict[str, Array] = {}
+    sides: dict[str, tuple[Array, Array]] = {}
     for name, given, start in (("real", model.real, 0), ("fake", model.fake, model.real.size)):
         for nuisance, (up, down) in given.nuisances.items():
-            moves[f"{name}_{nuisance}"] = _padded((up - down) / 2.0, start, len(used))
-    moving = {name: move for name, move in moves.items() if move[used].any()}
-    return Efficiencies(model.values, np.array([*moving.values(), np.zeros(len(used))])[:-1].T, tuple(moving))
+            moves = (up - given.values, given.values - down)
+            sides[f"{name}_{nuisance}"] = (_padded(moves[0], start, len(used)), _padded(moves[1], start, len(used)))
+    moving = {name: pair for name, pair in sides.items() if (pair[0][used].any() or pair[1][used].any())}
+    rises, falls = (np.array([*(pair[i] for pair in moving.values()), 0.0 * used])[:-1].T for i in (0, 1))
+    return Efficiencies(model.values, rises, tuple(moving), falls)
 
 
 def _parts(
