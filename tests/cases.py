@@ -146,7 +146,13 @@ def likelihood_matrix() -> Case:
     one = matrix()
     method = LikelihoodMatrix(one.method.leptons, one.method.real, one.method.fake)
     return replace(
-        one, name="likelihood_matrix", method=method, types={"LikelihoodMatrixModel": LikelihoodMatrixModel}, replicas=0, scale_tolerance=1e-9
+        one,
+        name="likelihood_matrix",
+        method=method,
+        types={"LikelihoodMatrixModel": LikelihoodMatrixModel},
+        replicas=0,
+        toys=10,
+        scale_tolerance=1e-9,
     )
 
 

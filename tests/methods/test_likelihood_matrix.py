@@ -10,7 +10,7 @@ import pytest
 
 import backdrop as bd
 from backdrop import Channel, Events, Objects, Region, Setup, estimate
-from backdrop.errors import BlindedError, ConfigError, DataError
+from backdrop.errors import BlindedError, ConfigError, DataError, FitError
 from backdrop.maps import BinnedMap
 from backdrop.methods.efficiency import Efficiency
 from backdrop.methods.likelihood_matrix import LikelihoodMatrix, LikelihoodMatrixModel, exact_interval, interval
@@ -228,7 +228,7 @@ def test_unphysical_efficiencies_are_named():
     real, fake = one_bin(0.9, 0.2)
     with pytest.raises(DataError, match=r"map 'fake_efficiency' is 1\.2 in bin lep_pt from 0 to 100"):
         LikelihoodMatrix(ONE, real, replace(fake, values=np.array([1.2]), bounds=(-np.inf, np.inf)))
-    with pytest.raises(DataError, match=r"r = 0\.2 \(fake_efficiency in lep_pt from 0 to 100\) is below f = 0\.9"):
+    with pytest.raises(FitError, match=r"r = 0\.2 \(fake_efficiency in lep_pt from 0 to 100\) is below f = 0\.9"):
         found(LikelihoodMatrix(ONE, fake, real), singles(60, 20), ALL)
 
 

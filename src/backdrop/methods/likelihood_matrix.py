@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..channel import Channel
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, FitError
 from ..estimate.result import Estimate
 from ..events import Events, Objects
 from ..learn.composition import Number, Tight, check_fakes, selected, target_region
@@ -238,7 +238,9 @@ class LikelihoodMatrixModel:
         Raises
         ------
         DataError
-            If a lepton is outside a map, a column not finite, r below f, or there are too many leptons: named.
+            If a lepton is outside a map, a column not finite, or there are too many leptons.
+        FitError
+            If r is below f for a lepton: the bins are named.
         """
         flat = rows.with_columns({_ROW: np.arange(len(rows))}).flatten(self.method.leptons)
         efficiency.check_objects(flat, self.method.leptons, (*self.real.columns, *self.fake.columns), region)
@@ -263,7 +265,7 @@ class LikelihoodMatrixModel:
             return
         first = cells[bad[0]] - [0, self.real.size]
         places = [f"{one.name} in {one.bin_label(int(i))}" for one, i in zip(self.maps, first, strict=True)]
-        raise DataError(
+        raise FitError(
             f"likelihood matrix method, region '{region.name}': r = {r[bad[0]]:.4g} ({places[0]}) is below f = "
             f"{f[bad[0]]:.4g} ({places[1]}), for {bad.size} of {len(r)} leptons; merge poor bins, or exchange the maps"
         )
