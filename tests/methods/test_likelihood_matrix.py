@@ -207,11 +207,20 @@ def test_rows_share_the_yield_and_none_is_negative():
     assert beside.weight.sum() == pytest.approx(rows.weight.sum())
 
 
+def test_a_selection_is_part_of_every_role():
+    high = Region("high met", "met > 40")
+    selected, cut = replace(METHOD, selection=high), Channel("SR", Leptons.pairs_region & high)
+    assert found(selected, DATA).nominal == pytest.approx(found(METHOD, DATA, cut).nominal, rel=1e-9)
+    assert selected.target == high & METHOD.target
+    assert (bd.fitted(Setup(selected, DATA), seed=1).predict(DATA, SR.region)["met"] > 40).all()
+
+
 def test_settings_survive_saving():
-    method = replace(METHOD, tight=Number(1, 1), fakes="RF", per="channel")
+    method = replace(METHOD, tight=Number(1, 1), fakes="RF", per="channel", selection=Region("high", "met > 40"))
     model = bd.fitted(Setup(method, DATA), seed=1)
     again = LikelihoodMatrixModel.from_state(model.state())
     assert (again.method.tight, again.method.fakes, again.method.per) == (Number(1, 1), "RF", "channel")
+    assert again.method.selection == method.selection
     assert np.array_equal(again.predict(DATA, SR.region).weight, model.predict(DATA, SR.region).weight)
 
 

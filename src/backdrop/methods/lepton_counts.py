@@ -16,6 +16,7 @@ from ..learn.composition import selected
 from ..learn.composition_fit import Compositions
 from ..learn.efficiencies import Efficiencies
 from ..learn.patterns import Bin
+from .efficiency import within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +136,7 @@ def _parts(
     model: LikelihoodMatrixModel, events: Events, channel: Channel
 ) -> Iterator[tuple[Bin, Array, tuple[Array, ...]]]:
     """Yield the bins of the likelihood of a channel, and how each is shared out among the bins of the channel."""
-    method, rows = model.method, events.select(channel.region)
+    method, rows = model.method, events.select(within(model.method.selection, channel.region))
     data = rows.only(method.observed).require(channel.region)
     others = {part.count: part for part in model.patterns(_others(rows, method), channel.region)}
     for part in model.patterns(data, channel.region):

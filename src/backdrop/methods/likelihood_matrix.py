@@ -65,6 +65,8 @@ class LikelihoodMatrix:
     prompt
         The events without fakes: ``fitted``, a free composition as all others; or ``expected``: what the other samples
         say that are taken from the data, as in ``data - prompt``, is all of it.
+    selection
+        Which events it is about: same-sign pairs.
 
     Assumes
     -------
@@ -118,6 +120,7 @@ class LikelihoodMatrix:
     observed: str = "data"
     per: Literal["bin", "channel"] = "bin"
     prompt: Literal["fitted", "expected"] = "fitted"
+    selection: Region = Region.everything()
 
     def __post_init__(self) -> None:
         target_region(self.leptons, self.tight)
@@ -137,7 +140,7 @@ class LikelihoodMatrix:
     @property
     def target(self) -> Region:
         """The rows that are observed: those with as many tight leptons."""
-        return target_region(self.leptons, self.tight)
+        return efficiency.within(self.selection, target_region(self.leptons, self.tight))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -145,7 +148,7 @@ class LikelihoodMatrix:
         return efficiency.columns(self.leptons, self.real, self.fake)
 
     def fit(self, events: Events, *, rng: np.random.Generator) -> LikelihoodMatrixModel:
-        """Measure the efficiencies, and fit the compositions of all rows outside the regions where that is done.
+        """Measure the efficiencies, and fit the compositions of the rows outside the regions where that is done.
 
         Raises
         ------
@@ -159,7 +162,8 @@ class LikelihoodMatrix:
         model = LikelihoodMatrixModel(self, real, fake)
         measured = efficiency.training(self.real, self.fake)
         rows = events.only(self.observed)
-        rows = rows._take(np.flatnonzero(~measured.mask(rows.columns)))
+        inside = self.selection.mask(rows.columns) & ~measured.mask(rows.columns)
+        rows = rows._take(np.flatnonzero(inside))
         if not float(rows.weight.sum()) > 0.0:
             raise DataError(
                 f"sample '{self.observed}' has {len(rows)} rows with a sum of weights {rows.weight.sum():g} outside "
@@ -190,8 +194,8 @@ class LikelihoodMatrixModel:
 
     @property
     def reads(self) -> Region:
-        """The rows that are weighted: all, tight and anti-tight."""
-        return Region.everything()
+        """The rows that are weighted: those of the selection, tight and anti-tight."""
+        return self.method.selection
 
     @property
     def maps(self) -> tuple[BinnedMap, BinnedMap]:
@@ -204,7 +208,7 @@ class LikelihoodMatrixModel:
         ``w = sum_c q_c P(target | c)``, where q_c is the probability of composition c of the event, given its pattern
         and the compositions of all rows. It is not negative. The yield in a channel is that of its own fit.
         """
-        rows = self._observed(events.select(region))
+        rows = self._observed(events.select(efficiency.within(self.method.selection, region)))
         weight = np.zeros(len(rows))
         for part in self.patterns(rows, region):
             weight[part.place] = self.share_of(part)
@@ -307,6 +311,7 @@ class LikelihoodMatrixModel:
             "tight": given.tight if isinstance(given.tight, str) else [given.tight.low, given.tight.high],
             "fakes": given.fakes if isinstance(given.fakes, str) else [given.fakes.low, given.fakes.high],
             "choices": [given.observed, given.per, given.prompt],
+            "selection": [given.selection.name, given.selection.cut],
             "compositions": dict(self.compositions),
         }
 
@@ -317,7 +322,8 @@ class LikelihoodMatrixModel:
         real, fake = BinnedMap.from_state(state["real"]), BinnedMap.from_state(state["fake"])
         tight, fakes = (one if isinstance(one, str) else Number(*one) for one in (state["tight"], state["fakes"]))
         target: Any = tight
-        method = LikelihoodMatrix(Objects(name, cut, tuple(slots)), real, fake, target, fakes, *state["choices"])
+        rest = (*state["choices"], Region(*state["selection"]))
+        method = LikelihoodMatrix(Objects(name, cut, tuple(slots)), real, fake, target, fakes, *rest)
         return cls(method, real, fake, {key: np.asarray(one) for key, one in state["compositions"].items()})
 
 
