@@ -1,4 +1,4 @@
-"""Ensembles of lepton events with efficiencies of 0.9 ± 0.1 and 0.2 ± 0.1: the matrix method at few and at many."""
+"""Ensembles of lepton events with efficiencies of 0.9 ± 0.1 and 0.2 ± 0.1: the matrix methods at few and at many."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 import backdrop as bd
 from backdrop.maps import BinnedMap
+from backdrop.methods.likelihood_matrix import LikelihoodMatrix, LikelihoodMatrixModel
 from backdrop.methods.matrix import MatrixMethod, Number
 from backdrop.synthetic import Leptons
 from backdrop.tasks import Map, named_seed, resumable
@@ -122,3 +123,74 @@ def _row(name: str, leptons: int, events: float, true: float, found: np.ndarray)
         "negative": round(float((values < 0.0).mean()), 4),
         "met": all(bool(one) for one in met),
     }
+
+
+INNER = 300
+"""Pseudo-experiments of an exact interval."""
+FEW = 1000.0
+"""Events below which exact intervals are held to their level, and from which those of the profile likelihood are."""
+
+
+@dataclass(frozen=True)
+class LikelihoodEnsemble:
+    """The likelihood matrix method on the same toys: all tight, at least one fake; intervals, and what is negative."""
+
+    title: str
+    numbers: tuple[float, ...]
+    seed: int
+    toys: int
+
+    def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
+        """Yield biases and coverages so far, one number of events and leptons after the other."""
+        rows: list[dict[str, Any]] = []
+        run = resumable(spread, home)
+        cases = [(events, leptons) for events in self.numbers for leptons in (1, 2, 3, 4)]
+        for done, (events, leptons) in enumerate(cases, start=1):
+            batches = [(leptons, events, self.seed, i, min(BATCH, self.toys - i)) for i in range(0, self.toys, BATCH)]
+            parts = list(run(fitted, batches))
+            found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            rows.append(_interval_row(leptons, events, truth(leptons, events, Number(1)), found))
+            yield {
+                "title": self.title,
+                "toys": done * self.toys,
+                "of": len(cases) * self.toys,
+                "seed": self.seed,
+                "met": all(row["met"] for row in rows),
+                "intervals": rows,
+            }
+
+
+def fitted(batch: tuple[int, float, int, int, int]) -> dict[str, np.ndarray]:
+    """Return yield and interval of each toy of a batch, and the p-value of the truth where there are few events."""
+    leptons, events, seed, first, size = batch
+    (real, fake), channel = efficiencies(leptons), bd.Channel("all", bd.Region.everything())
+    method, true = LikelihoodMatrix(Leptons.objects, real, fake), truth(leptons, events, Number(1))
+    found: dict[str, list[float]] = {name: [] for name in ("value", "low", "high", "p_value")}
+    for number in range(first, first + size):
+        rows = drawn(leptons, events, seed, number).sorted()
+        likelihood = LikelihoodMatrixModel(method, real, fake).likelihood(rows, [channel])
+        one, counts = likelihood.mixture(0), likelihood.bins[0].counts
+        sides = (float(one.best(counts)), *one.interval(counts))
+        p_value = one.p_value(counts, true, INNER, seed=number) if events < FEW else np.nan
+        for name, value in zip(found, (*sides, p_value), strict=True):
+            found[name].append(value)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _interval_row(leptons: int, events: float, true: float, found: dict[str, np.ndarray]) -> dict[str, Any]:
+    values, low, high = found["value"], found["low"], found["high"]
+    toys, error = len(values), (LEVEL * (1.0 - LEVEL) / len(values)) ** 0.5
+    profile, exact = float(((low <= true) & (true <= high)).mean()), float((found["p_value"] >= 1.0 - LEVEL).mean())
+    held = exact > LEVEL - 3.0 * error if events < FEW else abs(profile - LEVEL) < 3.0 * error
+    row = {
+        "quantity": f"{leptons} leptons, {events:g} events, 1 or more fake",
+        "true": round(true, 4),
+        "bias": round(float(values.mean()) - true, 4),
+        "bias_error": round(float(values.std(ddof=1)) / toys**0.5, 4),
+        "spread": round(float(values.std(ddof=1)), 4),
+        "profile_coverage": round(profile, 4),
+        "exact_coverage": round(exact, 4) if events < FEW else None,
+        "coverage_error": round(error, 4),
+        "lowest": round(float(values.min()), 6),
+    }
+    return row | {"met": bool(held and low.min() >= 0.0 and np.isfinite(np.stack([values, low, high])).all())}

@@ -34,7 +34,7 @@ from backdrop.validation import Coverage, coverage
 from .flips import TWELVE, FlipEnsemble
 from .harness import RESULTS, machine, versions
 from .intervals import IntervalEnsemble
-from .leptons import MatrixEnsemble
+from .leptons import LikelihoodEnsemble, MatrixEnsemble
 from .signals import SIGNALS
 
 KEPT = Path(__file__).resolve().parent / ".validate"
@@ -203,6 +203,12 @@ VALIDATIONS: Mapping[str, Validation] = {
         "Matrix method: 1 to 4 leptons with r = 0.9 ± 0.1 and f = 0.2 ± 0.1 each, 100 and 10 000 events",
         numbers=(100.0, 10_000.0),
         seed=20_264,
+        toys=1000,
+    ),
+    "likelihood_matrix": LikelihoodEnsemble(
+        "Likelihood matrix method: 1 to 4 leptons with r = 0.9 ± 0.1 and f = 0.2 ± 0.1 each, 100 and 10 000 events",
+        numbers=(100.0, 10_000.0),
+        seed=20_265,
         toys=1000,
     ),
     "charge_flip": FlipEnsemble(

@@ -18,6 +18,8 @@ from backdrop.methods import (
     FakeFactorModel,
     LikelihoodABCD,
     LikelihoodABCDModel,
+    LikelihoodMatrix,
+    LikelihoodMatrixModel,
     MatrixMethod,
     MatrixModel,
 )
@@ -136,6 +138,21 @@ def charge_flip(name: str = "charge_flip", loss: EnergyLoss | None = None) -> Ca
         features=("pt1", "abs_eta2"),
         toys=30,
         replicas=20,
+    )
+
+
+def likelihood_matrix() -> Case:
+    """The matrix method's sample; events without fakes are a composition of their own."""
+    one = matrix()
+    method = LikelihoodMatrix(one.method.leptons, one.method.real, one.method.fake)
+    return replace(
+        one,
+        name="likelihood_matrix",
+        method=method,
+        types={"LikelihoodMatrixModel": LikelihoodMatrixModel},
+        replicas=0,
+        toys=10,
+        scale_tolerance=1e-9,
     )
 
 
@@ -265,6 +282,7 @@ CASES = {
     "abcd_binned": lambda: abcd("abcd_binned", Binned(_MASS)),
     "abcd_linear": lambda: abcd("abcd_linear", Polynomial("m", 1)),
     "likelihood_abcd": likelihood_abcd,
+    "likelihood_matrix": likelihood_matrix,
     "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),
     "matrix": matrix,
     "charge_flip": charge_flip,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
     Index = NDArray[np.int64]
 
-__all__ = ["Number", "Tight", "check_fakes", "matrix_weights", "target_region"]
+__all__ = ["Number", "Tight", "check_fakes", "matrix_weights", "selected", "target_region"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,28 @@ def check_fakes(fakes: Number | str) -> None:
             f"fakes is a Number of fake leptons, or one R (prompt) or F (fake) for each lepton in its order, such as "
             f"'RF', not '{fakes}'"
         )
+
+
+def selected(count: int, tight: Tight, fakes: Number | str) -> Array:
+    """Return which patterns of which compositions are wanted, one or zero, shape (2**count, 2**count).
+
+    Examples
+    --------
+    >>> selected(1, "all", Number(1)).tolist()  # composition R or F, pattern tight or loose
+    [[0.0, 0.0], [1.0, 0.0]]
+    """
+    from .patterns import bits
+
+    kinds = bits(count)
+    passing = tight if isinstance(tight, Number) else Number(count) if tight == "all" else Number(0, count - 1)
+    rows = _within(kinds.sum(axis=1), fakes) if isinstance(fakes, Number) else np.zeros(2**count, np.bool_)
+    if isinstance(fakes, str) and len(fakes) == count:
+        rows = (kinds == [one == "F" for one in fakes]).all(axis=1)
+    return np.outer(rows, _within(count - kinds.sum(axis=1), passing)).astype(np.float64)
+
+
+def _within(numbers: Index, wanted: Number) -> Flags:
+    return (numbers >= wanted.low) & (numbers <= (np.inf if wanted.high is None else wanted.high))
 
 
 def matrix_weights(

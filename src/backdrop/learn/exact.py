@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Ratio"]
+__all__ = ["Ratio", "first", "quantile"]
 
 _PRECISION = 1e-3
 _FACTOR = 1.5
@@ -82,11 +82,11 @@ class Ratio:
             return self.p_value(yields) - (1.0 - level)
 
         best = max(self.value, 0.5 * max(self.b, self.c, 1.0) / self.d)
-        high = _first(lambda yields: excess(yields) < 0.0, best, _FACTOR)
+        high = first(lambda yields: excess(yields) < 0.0, best, _FACTOR)
         upper = float(brentq(excess, high / _FACTOR, high, xtol=_PRECISION * high))
         if self.value == 0.0:
             return 0.0, upper
-        low = _first(lambda yields: excess(yields) < 0.0, best, 1.0 / _FACTOR)
+        low = first(lambda yields: excess(yields) < 0.0, best, 1.0 / _FACTOR)
         return float(brentq(excess, low, low * _FACTOR, xtol=_PRECISION * low)), upper
 
     @cached_property
@@ -95,10 +95,11 @@ class Ratio:
 
     def _drawn(self, means: Array) -> Array:
         """Return Poisson numbers that move smoothly with their means, shape (3, toys)."""
-        return np.stack([_quantile(uniform, mean) for uniform, mean in zip(self._uniform, means, strict=True)])
+        return np.stack([quantile(uniform, mean) for uniform, mean in zip(self._uniform, means, strict=True)])
 
 
-def _quantile(uniform: Array, mean: float) -> Array:
+def quantile(uniform: Array, mean: float) -> Array:
+    """Return Poisson numbers of uniform ones, which move smoothly with their mean."""
     from scipy.stats import poisson
 
     reach = _WIDTHS * (np.sqrt(mean) + 1.0)
@@ -116,7 +117,7 @@ def _neighbours(means: Array) -> Iterator[Array]:
             yield means * np.exp(sign * step * moved)
 
 
-def _first(reached: Callable[[float], bool], start: float, factor: float) -> float:
+def first(reached: Callable[[float], bool], start: float, factor: float) -> float:
     """Return the first of start, start * factor, ... where something is reached, or the last one tried."""
     yields = start * factor
     for _ in range(_FARTHEST):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["LogLinear", "Products"]
+__all__ = ["LogLinear", "Products", "crossing", "deviance"]
 
 _STEPS = 200
 _DISTANCE = 1e-10
@@ -70,7 +70,7 @@ class LogLinear:
 
     def value(self, theta: Array) -> float:
         """Return the negative logarithm of the likelihood, relative to rates that equal the counts."""
-        return _deviance(self.counts, self.rates(theta))
+        return deviance(self.counts, self.rates(theta))
 
     def maximum(self, start: Array) -> Array:
         """Return the parameters of the largest likelihood; a product that the data want to be zero is tiny there.
@@ -128,7 +128,7 @@ class LogLinear:
                 theta = self._search(start, pull)
                 return self.value(theta) - least - 0.5, yields(theta)
 
-            return _crossing(rise)
+            return crossing(rise)
 
         return side(1.0), side(-1.0)
 
@@ -188,7 +188,7 @@ class _Pull:
         return distance * slope, np.outer(slope, slope) / self.error**2
 
 
-def _crossing(rise: Callable[[float], tuple[float, Array]]) -> Array:
+def crossing(rise: Callable[[float], tuple[float, Array]]) -> Array:
     """Return the yields where the rise, negative at zero, crosses zero, or the last ones if it never does."""
     from scipy.optimize import brentq
 
@@ -202,7 +202,8 @@ def _crossing(rise: Callable[[float], tuple[float, Array]]) -> Array:
     return yields
 
 
-def _deviance(counts: Array, rates: Array) -> float:
+def deviance(counts: Array, rates: Array) -> float:
+    """Return the negative logarithm of a Poisson likelihood, relative to rates that equal the counts."""
     known = np.where(counts > 0.0, counts, 1.0)
     inside = np.maximum(rates, 1e-300)
     excess = (inside - known) / known

@@ -12,6 +12,7 @@ from .abcd import ABCD, ABCDModel
 from .charge_flip import ChargeFlip, ChargeFlipModel
 from .fake_factor import FakeFactor, FakeFactorModel
 from .likelihood_abcd import LikelihoodABCD, LikelihoodABCDModel
+from .likelihood_matrix import LikelihoodMatrix, LikelihoodMatrixModel
 from .matrix import MatrixMethod, MatrixModel
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "FakeFactorModel",
     "LikelihoodABCD",
     "LikelihoodABCDModel",
+    "LikelihoodMatrix",
+    "LikelihoodMatrixModel",
     "MatrixMethod",
     "MatrixModel",
     "Row",
@@ -49,6 +52,12 @@ METHODS: Mapping[str, Row] = {
         Row("charge_flip", ChargeFlip, ChargeFlipModel, "Charge flip: same-sign electrons from opposite-sign ones"),
         Row("fake_factor", FakeFactor, FakeFactorModel, "Fake factor: fake leptons from anti-tight ones"),
         Row("matrix_method", MatrixMethod, MatrixModel, "Matrix method: fake leptons from tight and anti-tight ones"),
+        Row(
+            "likelihood_matrix",
+            LikelihoodMatrix,
+            LikelihoodMatrixModel,
+            "Matrix method as a likelihood of the counts, no composition below zero",
+        ),
     )
 }
 
