@@ -11,6 +11,8 @@ from backdrop.io import write
 from backdrop.learn.graph import Template
 from backdrop.methods import AncestralSampling
 from backdrop.methods.ancestral import FinalTilt, Resonance, Shift, Tilt
+from backdrop.results import Results
+from backdrop.run import Request, perform
 from backdrop.run.execution import execute
 from backdrop.run.samples import read
 
@@ -83,6 +85,15 @@ def test_a_run_gives_variations_and_says_what_fell_back(analysis):
     assert set(outcome.estimates["kernel"].variations) == {"shift", "tilt", "final"}
     told = [text for text in outcome.warnings if text.startswith("kernel: template 'B'")]
     assert len(told) == 1 and "meet one of 1 empty slices and take the sum over 'u'" in told[0]
+
+
+def test_the_graph_is_in_the_results_and_in_the_report(analysis, tmp_path):
+    done = perform(analysis(), Request(tmp_path / "out"))
+    kept = Results.load(tmp_path / "out").graphs["kernel"]
+    assert [(one.name, one.variables, one.parents) for one in kept] == [("A", ("u",), ()), ("B", ("v",), ("u",))]
+    page = done.report.read_text()
+    assert "Graphs of templates" in page and "Graph of kernel" in page and "meet one of 1 empty slices" in page
+    assert (tmp_path / "out" / "figures" / "graph-kernel.png").exists()
 
 
 @pytest.mark.parametrize(

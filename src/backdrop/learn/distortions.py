@@ -23,6 +23,8 @@ __all__ = ["Distortion", "FinalTilt", "Shift", "Tilt", "check_distortion", "oppo
 class Shift:
     """Adds a number to the drawn values of a variable, before anything that depends on them is drawn.
 
+    A value that it moves out of the axis of a later template chooses the nearest slice.
+
     Attributes
     ----------
     variable

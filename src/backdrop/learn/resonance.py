@@ -75,7 +75,8 @@ class Resonance:
             np.bincount(bins[rows & (bins >= 0)], sign * weight[rows & (bins >= 0)], len(self.axis))
             for rows, sign in ((resonant, -1.0), (~resonant, 1.0))
         )
-        for i in np.flatnonzero((expected < 0.0) | (expected > np.maximum(seen, 0.0)) & (seen != 0.0)):
+        # a bin without data has nothing to drop
+        for i in np.flatnonzero((seen != 0.0) & ((expected < 0.0) | (expected > seen))):
             low, high = self.axis.edges[i], self.axis.edges[i + 1]
             raise FitError(
                 f"the resonant sample '{self.sample}' has a yield of {expected[i]:.4g} of {seen[i]:.4g} in "

@@ -281,8 +281,9 @@ class AncestralModel:
     @cached_property
     def fallbacks(self) -> Mapping[str, tuple[int, float]]:
         """Template to the number of its slices that are replaced, and the share of the draws that need one of them."""
-        fallen = np.sum([drawn.fallen for _, drawn in self._blocks()], axis=0) / self.draws
         slices = [int(np.count_nonzero(table.level)) for table in self.kernel.tables]
+        blocks = self._blocks() if any(slices) else ()
+        fallen = sum((drawn.fallen for _, drawn in blocks), np.zeros(len(slices))) / self.draws
         return {one.name: (n, float(share)) for one, n, share in zip(self.templates, slices, fallen, strict=True)}
 
     @property
