@@ -8,10 +8,13 @@ import awkward as ak
 import hist
 import numpy as np
 
+import chain
 import reference
 from backdrop import Channel, Region
 from backdrop.methods import (
     ABCDModel,
+    AncestralModel,
+    AncestralSampling,
     ChargeFlip,
     ChargeFlipModel,
     FakeFactor,
@@ -156,6 +159,37 @@ def likelihood_matrix() -> Case:
     )
 
 
+def ancestral(name: str = "ancestral", *, signed: bool = False) -> Case:
+    """A chain that the histograms hold exactly; signed: a flat process is added to the data and subtracted again."""
+    toy = chain.Chain()
+    other = chain.Chain(1500.0, chain.FLAT, (chain.FLAT, chain.FLAT))
+    method = AncestralSampling(
+        Region("GR", "g < 0.9"), chain.GRAPH, {"s": "u + v"}, draws=10_000, with_replacement=signed
+    )
+    axis = hist.axis.Regular(4, 1, 2, name="s", label="$s$")
+
+    def draw(seed: int) -> list[Table]:
+        data = toy.draw(seed) + other.draw(seed).relabel("data") if signed else toy.draw(seed)
+        tables = [Table("data", dict(data.columns), data.weight)]
+        if signed:
+            more = replace(other, events=3000.0).draw(seed, sample="other", weight=0.5)
+            tables.append(Table("other", dict(more.columns), more.weight, factor=-1.0))
+        return tables
+
+    return Case(
+        name,
+        method,
+        (Channel("SR", Region("SR", "s > 1"), (axis,)),),
+        draw,
+        0.9 * toy.sums[chain.CELLS :],
+        Region("rest", "g > 0.95"),
+        {"AncestralModel": AncestralModel},
+        features=("u", "v"),
+        toys=40 if signed else 80,
+        replicas=16,
+    )
+
+
 def sampler() -> Case:
     toy = GaussianPlane(fakes=20_000, reals=0)
     edges = tuple(np.linspace(100, 200, 41))
@@ -281,6 +315,8 @@ CASES = {
     "abcd": abcd,
     "abcd_binned": lambda: abcd("abcd_binned", Binned(_MASS)),
     "abcd_linear": lambda: abcd("abcd_linear", Polynomial("m", 1)),
+    "ancestral": ancestral,
+    "ancestral_signed": lambda: ancestral("ancestral_signed", signed=True),
     "likelihood_abcd": likelihood_abcd,
     "likelihood_matrix": likelihood_matrix,
     "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),

@@ -179,7 +179,7 @@ class BinnedMap:
 
     @cached_property
     def _lookups(self) -> list[tuple[Array, NDArray[np.uint16], Array]]:
-        return [_lookup(np.array(axis.edges, np.float64), self.flow == "clamp") for axis in self.axes]
+        return [lookup(np.array(axis.edges, np.float64), self.flow == "clamp") for axis in self.axes]
 
     def _refuse(self, axis: Any, values: NDArray[Any]) -> None:
         undefined = ~np.isfinite(values)
@@ -318,7 +318,7 @@ def _numbers(columns: Mapping[str, Any] | Events, name: str) -> NDArray[Any]:
     return values
 
 
-def _lookup(edges: Array, clamp: bool) -> tuple[Array, NDArray[np.uint16], Array]:
+def lookup(edges: Array, clamp: bool) -> tuple[Array, NDArray[np.uint16], Array]:
     """Return the edges, a table of bins at evenly spaced places, and limits, as the compiled loop needs them."""
     inside = edges[np.isfinite(edges)]
     first, last = (float(inside[0]), float(inside[-1])) if len(inside) else (0.0, 0.0)

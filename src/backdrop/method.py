@@ -24,10 +24,12 @@ __all__ = [
     "Method",
     "Model",
     "OffersBins",
+    "OffersChunks",
     "OffersMaps",
     "OffersReplicas",
     "OffersTerms",
     "OffersVariations",
+    "OffersWarnings",
     "WeighsMembers",
     "card",
     "fit_columns",
@@ -88,6 +90,15 @@ class OffersBins(Protocol):
 
 
 @runtime_checkable
+class OffersChunks(Protocol):
+    """A model that draws more than should be held in memory, and hands it out in parts."""
+
+    def chunks(self, region: Region) -> Iterator[Events]:
+        """Yield what ``predict`` returns, part by part."""
+        ...
+
+
+@runtime_checkable
 class OffersTerms(Protocol):
     """A model whose yields are products of free parameters: it gives the relation itself to the workspace."""
 
@@ -122,6 +133,16 @@ class OffersVariations(Protocol):
 
     def variations(self) -> Mapping[str, tuple[Method, Method]]:
         """Name to the (up, down) pair of methods."""
+        ...
+
+
+@runtime_checkable
+class OffersWarnings(Protocol):
+    """A model that knows what must be heeded about itself, for the report."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences, each with its numbers."""
         ...
 
 

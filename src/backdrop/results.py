@@ -16,6 +16,7 @@ import numpy as np
 from .correction import write_maps
 from .errors import ArtifactError
 from .estimate import Estimate
+from .learn.graph import Template
 from .maps import BinnedMap
 from .strict_json import loads
 from .tasks import write_atomic
@@ -56,6 +57,8 @@ class Results:
         Method to fit.
     maps
         Method to the efficiencies, factors or rates it rests on.
+    graphs
+        Method to the templates it draws from.
     checks
         Region map, cut flows, further variables, correlations and weights.
     cards, settings
@@ -79,6 +82,7 @@ class Results:
     observed: Mapping[str, Mapping[str, Array | None]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
     maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
+    graphs: Mapping[str, tuple[Template, ...]] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     cards: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -187,6 +191,7 @@ class Results:
             "observed": _encode({m: dict(found) for m, found in self.observed.items()}),
             "fits": _encode({name: one.state() for name, one in self.fits.items()}),
             "maps": _encode({name: [one.state() for one in found] for name, found in self.maps.items()}),
+            "graphs": _encode({name: [one.state() for one in found] for name, found in self.graphs.items()}),
             "checks": _encode(self.checks.state()),
             **texts,
         }
@@ -210,6 +215,9 @@ class Results:
             observed=_decode(parts["observed"]),
             fits={name: FitResult.from_state(one) for name, one in _decode(parts["fits"]).items()},
             maps={name: tuple(map(BinnedMap.from_state, found)) for name, found in _decode(parts["maps"]).items()},
+            graphs={
+                name: tuple(map(Template.from_state, found)) for name, found in _decode(parts.get("graphs", {})).items()
+            },
             checks=Checks.from_state(_decode(parts["checks"])),
             provenance=provenance,
             **{name: parts[name] for name in _TEXTS},

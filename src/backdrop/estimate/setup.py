@@ -19,6 +19,7 @@ from ..method import (
     Method,
     Model,
     OffersBins,
+    OffersChunks,
     OffersMaps,
     OffersReplicas,
     OffersTerms,
@@ -348,11 +349,11 @@ def _draw(models: Sequence[Model], task: _Task, parts: Sequence[Array]) -> NDArr
     for channel in task.channels[1:]:
         union = union | channel.region
     for i, model in enumerate(models):
-        rows = model.predict(_NO_EVENTS, union)
-        for k, channel in enumerate(task.channels):
-            inside = rows.select(channel.region)
-            drawn[k] += len(inside)
-            parts[k][:, i] += channel.fill(inside)
+        for rows in model.chunks(union) if isinstance(model, OffersChunks) else [model.predict(_NO_EVENTS, union)]:
+            for k, channel in enumerate(task.channels):
+                inside = rows.select(channel.region)
+                drawn[k] += len(inside)
+                parts[k][:, i] += channel.fill(inside)
     return drawn
 
 

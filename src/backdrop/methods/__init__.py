@@ -9,6 +9,7 @@ from typing import Any
 
 from ..io import load as load_model
 from .abcd import ABCD, ABCDModel
+from .ancestral import AncestralModel, AncestralSampling
 from .charge_flip import ChargeFlip, ChargeFlipModel
 from .fake_factor import FakeFactor, FakeFactorModel
 from .likelihood_abcd import LikelihoodABCD, LikelihoodABCDModel
@@ -19,6 +20,8 @@ __all__ = [
     "ABCD",
     "METHODS",
     "ABCDModel",
+    "AncestralModel",
+    "AncestralSampling",
     "ChargeFlip",
     "ChargeFlipModel",
     "FakeFactor",
@@ -49,6 +52,7 @@ METHODS: Mapping[str, Row] = {
     for row in (
         Row("abcd", ABCD, ABCDModel, "ABCD: transfer factor from two (nearly) independent variables"),
         Row("likelihood_abcd", LikelihoodABCD, LikelihoodABCDModel, "ABCD as a likelihood of the counts"),
+        Row("ancestral_sampling", AncestralSampling, AncestralModel, "Ancestral sampling: a graph of histograms"),
         Row("charge_flip", ChargeFlip, ChargeFlipModel, "Charge flip: same-sign electrons from opposite-sign ones"),
         Row("fake_factor", FakeFactor, FakeFactorModel, "Fake factor: fake leptons from anti-tight ones"),
         Row("matrix_method", MatrixMethod, MatrixModel, "Matrix method: fake leptons from tight and anti-tight ones"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .factors import factors
 from .file import numbers, savefig, svg
 from .fits import limits, nuisances, postfit
+from .graph import graph
 from .regionmap import regions
 from .spread import pulls, replicas, scan
 from .style import Label, style
@@ -25,6 +26,7 @@ __all__ = [
     "correlations",
     "covariance",
     "factors",
+    "graph",
     "limits",
     "nuisances",
     "numbers",

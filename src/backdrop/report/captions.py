@@ -23,6 +23,10 @@ FACTORS = (
     "for merging. Systematics (thin bars, or lines up solid and down dashed) that change the shape are a change of "
     "composition, not of normalisation."
 )
+GRAPH = (
+    "A box is a histogram, its variables are drawn together; an arrow leads from a variable to the histogram that is "
+    "projected at its value. Any correlation without an arrow is not in the prediction: compare the matrices."
+)
 SHIFTS = "Which systematic dominates where; shapes that are one-sided or jump from bin to bin hint at noise in it."
 COMPONENTS = (
     "How many independent shapes the resampled fits have: one smooth component is a normalisation, many small ones are "

@@ -12,6 +12,7 @@ from ..version import __version__
 from .account import flows, methods, regions
 from .evidence import closures, comparison, predictions, variables
 from .gallery import Gallery
+from .graphs import graphs
 from .inferred import fits
 from .maps import maps
 from .markup import Html, element, escape, join
@@ -31,6 +32,7 @@ def page(results: Results, title: str, label: Label | str | None, figures: Path 
         summary(results, warnings),
         methods(results),
         regions(results, gallery),
+        graphs(results, gallery),
         flows(results),
         closures(results, gallery),
         variables(results, gallery),

@@ -11,10 +11,11 @@ import numpy as np
 from ..channel import Channel
 from ..config.analysis import Analysis, Task
 from ..errors import DataError
-from ..estimate import Estimate
+from ..estimate import Estimate, Setup, fitted
 from ..events import Events, Source
 from ..events.columns import undefined
-from ..method import fit_columns, resampling, target
+from ..method import OffersWarnings, fit_columns, resampling, target
+from ..methods import METHODS
 from ..region import Region
 from ..validation import weight_health
 
@@ -80,6 +81,7 @@ def after(rows: Rows, estimate: Estimate) -> Iterator[str]:
     """
     yield from _undefined(rows)
     yield from _training(rows)
+    yield from _model(rows)
     for channel in rows.task.channels:
         yield from _source(rows, channel)
         yield from _empty(rows, channel, estimate)
@@ -128,6 +130,15 @@ def _training(rows: Rows) -> Iterator[str]:
             yield f"{place}: the {len(weight)} weights of sample '{sample}' sum to {total:.4g}, which is not positive"
     for text in weight_health(found, ids=rows.ids).warnings if found.weight.any() else ():
         yield f"{place}: {text.removeprefix('all rows: ')}"
+
+
+def _model(rows: Rows) -> Iterator[str]:
+    """Yield what the fitted model itself says, where it has something to say."""
+    if not hasattr(METHODS[rows.analysis.configuration.methods[rows.name].type].model, "warnings"):
+        return
+    model = fitted(Setup(rows.task.method, rows.events), seed=rows.analysis.configuration.seed)
+    if isinstance(model, OffersWarnings):
+        yield from (f"{rows.name}: {text}" for text in model.warnings)
 
 
 def _source(rows: Rows, channel: Channel) -> Iterator[str]:

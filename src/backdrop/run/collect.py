@@ -10,6 +10,7 @@ from ..blinding import Unblinding
 from ..config.analysis import Analysis, Task
 from ..config.settings import described
 from ..events import Source
+from ..learn.graph import Template
 from ..maps import BinnedMap
 from ..method import card
 from ..provenance import Provenance
@@ -34,6 +35,7 @@ def results(
         observed=outcome.observed,
         fits=outcome.fits,
         maps=outcome.maps,
+        graphs={name: found for name, task in analysis.tasks.items() if (found := _templates(task))},
         checks=outcome.checks,
         cards={name: card(type(task.method)) for name, task in analysis.tasks.items()},
         settings={name: _settings(analysis, name, task) for name, task in analysis.tasks.items()},
@@ -46,6 +48,11 @@ def results(
         warnings=(*samples.warnings, *outcome.warnings),
         label=given.label.model_dump(),
     )
+
+
+def _templates(task: Task) -> tuple[Template, ...]:
+    """Return the graph that a method draws from, empty if it has none."""
+    return tuple(one for one in getattr(task.method, "templates", ()) if isinstance(one, Template))
 
 
 def _settings(analysis: Analysis, name: str, task: Task) -> dict[str, str]:
