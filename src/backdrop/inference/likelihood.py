@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FitError, nearest
+from . import _kernels
 from .expectation import Expectation, expectation
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Likelihood:
     yields
         The expectation.
     data
-        Observed counts, shape (bins,).
+        Observed counts, shape (bins,), or those of many toys, shape (toys, bins).
     normal, poisson
         The constraints.
     """
@@ -79,43 +80,57 @@ class Likelihood:
 
     def __call__(self, parameters: Array) -> float:
         """Return the value."""
-        normal, poisson = self.normal, self.poisson
-        value = float(_deviance(self.data, self.yields(parameters), self._wall).sum())
-        if len(poisson.where):
-            rates = poisson.scale * parameters[poisson.where]
-            value += float(_deviance(poisson.counts, rates, _WALL * poisson.scale).sum())
-        pulls = (parameters[normal.where] - normal.centre) / normal.error
-        return value + float(pulls @ pulls) / 2.0
+        return float(self.many(parameters[None])[0][0])
 
     def gradient(self, parameters: Array) -> Array:
         """Return the gradient, shape (parameters,)."""
-        slope = _slope(self.data, self.yields(parameters), self._wall)
-        return self._constrained(parameters, self.yields.pulled(parameters, slope))
-
-    def local(self, parameters: Array) -> tuple[Array, Array]:
-        """Return the gradient and the expected (Fisher) information, which is never negative."""
-        normal, poisson = self.normal, self.poisson
-        rates, slopes = self.yields.linear(parameters)
-        gradient = self._constrained(parameters, slopes.T @ _slope(self.data, rates, self._wall))
-        information = slopes.T @ (slopes / np.maximum(rates, self._wall)[:, None])
-        information[poisson.where, poisson.where] += poisson.scale / np.maximum(parameters[poisson.where], _WALL)
-        information[normal.where, normal.where] += 1.0 / normal.error**2
-        return gradient, information
+        return self.many(parameters[None])[1][0]
 
     def information(self, parameters: Array) -> Array:
-        """Return the expected (Fisher) information, shape (parameters, parameters)."""
-        return self.local(parameters)[1]
+        """Return the expected (Fisher) information, which is never negative, shape (parameters, parameters)."""
+        return self.many(parameters[None], information=True)[2][0]
 
     def hessian(self, parameters: Array) -> Array:
-        """Return the observed information by central differences of the gradient, shape (parameters, parameters)."""
-        steps = 1e-4 / np.sqrt(np.maximum(np.diag(self.information(parameters)), 1e-30))
-        rows = []
-        for step, unit in zip(steps, np.eye(len(parameters)), strict=True):
-            rows.append(
-                (self.gradient(parameters + step * unit) - self.gradient(parameters - step * unit)) / (2 * step)
-            )
-        result = np.array(rows)
-        return np.asarray((result + result.T) / 2.0)
+        """Return the observed information, shape (parameters, parameters)."""
+        return self.hessians(parameters[None])[0]
+
+    def many(self, parameters: Array, *, information: bool = False) -> tuple[Array, Array, Array]:
+        """Return the values, the gradients and, if asked for, the expected information of many points.
+
+        Shapes are (points,), (points, parameters) and (points, parameters, parameters). Data and measurements behind
+        constraints may be those of many toys, shapes (toys, bins) and (toys, constraints); then the points belong to
+        the toys in equal blocks.
+        """
+        normal, poisson = self.normal, self.poisson
+        parameters = np.ascontiguousarray(parameters)
+        found = self.yields.evaluate(parameters, _rows(self.data), self._wall, information=information)
+        results = found.value, found.gradient, found.information
+        pull = (normal.where, _rows(normal.centre), normal.error)
+        _kernels.constrain(parameters, *pull, poisson.where, _rows(poisson.counts), poisson.scale, _WALL, *results)
+        return results
+
+    def hessians(self, parameters: Array) -> Array:
+        """Return the observed information of many points by central differences of the gradient.
+
+        Steps are 1e-4 of the standard deviation that the expected information gives.
+        """
+        information = self.many(parameters, information=True)[2]
+        points, size = parameters.shape
+        steps = 1e-4 / np.sqrt(np.maximum(np.diagonal(information, axis1=1, axis2=2), 1e-30))
+        moves = steps[:, :, None] * np.eye(size)
+        sides = [(parameters[:, None] + sign * moves).reshape(-1, size) for sign in (1.0, -1.0)]
+        up, down = (self.many(side)[1].reshape(points, size, size) for side in sides)
+        result = (up - down) / (2.0 * steps[:, :, None])
+        return np.asarray((result + result.swapaxes(1, 2)) / 2.0)
+
+    def toys(self, indices: Index) -> Likelihood:
+        """Return the likelihood of some toys out of many; one of a single data set is that of each toy."""
+        parts = [self.data, self.normal.centre, self.poisson.counts]
+        if all(one.ndim == 1 for one in parts):
+            return self
+        data, centre, counts = (one if one.ndim == 1 else one[indices] for one in parts)
+        normal, poisson = replace(self.normal, centre=centre), replace(self.poisson, counts=counts)
+        return replace(self, data=data, normal=normal, poisson=poisson)
 
     def asimov(self, parameters: Array) -> Likelihood:
         """Return the likelihood of the data set, auxiliary ones included, that equals its expectation."""
@@ -152,7 +167,7 @@ class Likelihood:
         """The bins less the free parameters without a constraint."""
         constrained = np.concatenate([self.normal.where, self.poisson.where])
         free = int(np.count_nonzero(~self.fixed)) - int(np.count_nonzero(~self.fixed[constrained]))
-        return len(self.data) - free
+        return self.yields.bins - free
 
     @cached_property
     def reach(self) -> tuple[Array, Array]:
@@ -163,9 +178,9 @@ class Likelihood:
         return np.array(lower), np.array(upper)
 
     def stopped(self, parameters: Array, slope: Array) -> NDArray[np.bool_]:
-        """Say which parameters are at a bound beyond which the value falls, shape (parameters,)."""
+        """Say which parameters are at a bound beyond which the value falls, shape (..., parameters)."""
         lower, upper = self.reach
-        return ((parameters <= lower) & (slope > 0.0)) | ((parameters >= upper) & (slope < 0.0))
+        return np.asarray(((parameters <= lower) & (slope > 0.0)) | ((parameters >= upper) & (slope < 0.0)))
 
     def walled(self, parameters: Array) -> Index:
         """Return the bins whose expectation has come down to zero."""
@@ -180,39 +195,15 @@ class Likelihood:
         poisson = counts - xlogy(counts, counts) + gammaln(counts + 1.0)
         return float(poisson.sum() + np.log(self.normal.error * np.sqrt(2.0 * np.pi)).sum())
 
-    def _constrained(self, parameters: Array, gradient: Array) -> Array:
-        """Return the gradient with that of the constraints added."""
-        normal, poisson = self.normal, self.poisson
-        gradient[normal.where] += (parameters[normal.where] - normal.centre) / normal.error**2
-        if len(poisson.where):
-            rates = poisson.scale * parameters[poisson.where]
-            gradient[poisson.where] += poisson.scale * _slope(poisson.counts, rates, _WALL * poisson.scale)
-        return gradient
-
     @cached_property
     def _wall(self) -> Array:
         expected = self.yields(self.start)
         return np.asarray(_WALL * np.where(expected > 0.0, expected, 1.0))
 
 
-def _deviance(counts: Array, rates: Array, wall: Array) -> Array:
-    """Return D, which goes on as a parabola below the wall."""
-    inside = np.maximum(rates, wall)
-    known = np.where(counts > 0.0, counts, 1.0)
-    excess = (inside - known) / known
-    # near the minimum, where the terms cancel, log1p keeps the digits
-    log = np.log1p(excess) if excess.min(initial=0.0) > -0.5 else np.log(inside / known)
-    value = inside - counts * (1.0 + log)
-    below = rates - inside
-    if below.any():
-        value += below * (1.0 - counts / inside + np.maximum(counts, wall) / wall**2 * below / 2.0)
-    return np.asarray(value)
-
-
-def _slope(counts: Array, rates: Array, wall: Array) -> Array:
-    """Return the derivative of D in the rates."""
-    inside = np.maximum(rates, wall)
-    return np.asarray(1.0 - counts / inside + np.maximum(counts, wall) / wall**2 * (rates - inside))
+def _rows(values: Array) -> Array:
+    """Return one row, or one for each toy."""
+    return np.ascontiguousarray(np.atleast_2d(values))
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
