@@ -1,0 +1,336 @@
+"""Compiled loops of the inference: expectation, likelihood and its derivatives for many parameter points at once.
+
+Every loop runs over the points one by one, so that a result does not depend on what else is in the batch. Arrays must be
+contiguous. An array that is not wanted, or not there, has the size zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Index = NDArray[np.int64]
+
+SMOOTH, PIECEWISE, QUADRATIC = 0, 1, 2
+
+
+@numba.njit(cache=True)
+def bend(alpha: float, rule: int) -> tuple[float, float]:
+    """Return the even part of an interpolation, eight at plus and minus one, and its derivative."""
+    if rule == QUADRATIC:
+        return 8.0 * alpha * alpha, 16.0 * alpha
+    if rule == PIECEWISE or abs(alpha) >= 1.0:
+        return 8.0 * abs(alpha), 8.0 * np.sign(alpha)
+    square = alpha * alpha
+    value = square * (15.0 + square * (3.0 * square - 10.0))
+    return value, alpha * (30.0 + square * (18.0 * square - 40.0))
+
+
+@numba.njit(cache=True)
+def _norm(alpha: float, polynomial: Array, sides: Array) -> tuple[float, float]:
+    """Return the factor of a normalisation uncertainty and its derivative (pyhf's ``code4``)."""
+    if abs(alpha) >= 1.0:
+        log = sides[0] if alpha > 0.0 else -sides[1]
+        return np.exp(alpha * log), log * np.exp(alpha * log)
+    value, slope, power = 1.0, 0.0, 1.0
+    for k in range(6):
+        slope += (k + 1) * polynomial[k] * power
+        power *= alpha
+        value += polynomial[k] * power
+    return value, slope
+
+
+@numba.njit(cache=True)
+def deviance(count: float, rate: float, wall: float) -> tuple[float, float]:
+    """Return ``rate - count - count ln(rate / count)`` and its derivative; below the wall it goes on as a parabola."""
+    inside = max(rate, wall)
+    known = count if count > 0.0 else 1.0
+    excess = (inside - known) / known
+    # near the minimum, where the terms cancel, log1p keeps the digits
+    value = inside - count * (1.0 + (np.log1p(excess) if excess > -0.5 else np.log(inside / known)))
+    slope = 1.0 - count / inside
+    if rate < wall:
+        below, rise = rate - wall, max(count, wall) / wall**2
+        value += below * (slope + rise * below / 2.0)
+        slope += rise * below
+    return value, slope
+
+
+@numba.njit(cache=True)
+def evaluate(
+    parameters: Array,
+    data: Array,
+    wall: Array,
+    starts: Index,
+    members: Index,
+    nominal: Array,
+    alphas: Index,
+    rules: Index,
+    mean: Array,
+    skew: Array,
+    slots: Index,
+    norms: Index,
+    polynomials: Array,
+    sides: Array,
+    morphed: Array,
+    tilts: Array,
+    value: Array,
+    gradient: Array,
+    information: Array,
+    cells: Array,
+    rows: Array,
+) -> None:
+    """Fill in the deviance of the data, its gradient and Fisher information, the cells and the rows of the jacobian.
+
+    Shapes are (points,), (points, parameters), (points, parameters, parameters), (points, cells) and (points, bins,
+    parameters). The points belong to the data sets in equal blocks. `members` from ``starts[b]`` to ``starts[b + 1]``
+    are the cells of bin b.
+    """
+    points, size = parameters.shape
+    shifts, bins = alphas.size, wall.size
+    factors = np.empty(size + 1 + norms.size)
+    chain = np.ones(size + 1 + norms.size)
+    owner = np.arange(size + 1 + norms.size)
+    owner[size + 1 :] = norms
+    factors[size] = 1.0
+    bends = np.empty((shifts, 2))
+    row, seen, touched = np.zeros(size), np.zeros(size, np.bool_), np.empty(size, np.int64)
+    for t in range(points):
+        count = data[t * data.shape[0] // points]
+        factors[:size] = parameters[t]
+        for k in range(norms.size):
+            pair = _norm(parameters[t, norms[k]], polynomials[k], sides[k])
+            factors[size + 1 + k], chain[size + 1 + k] = pair
+        for s in range(shifts):
+            bends[s, 0], bends[s, 1] = bend(parameters[t, alphas[s]], rules[s])
+        for b in range(bins):
+            rate, n = 0.0, 0
+            for m in range(starts[b], starts[b + 1]):
+                c = members[m]
+                shifted = nominal[c]
+                for s in range(shifts):
+                    shifted += parameters[t, alphas[s]] * mean[c, s] + bends[s, 0] * skew[c, s]
+                if morphed.size:
+                    shifted += morphed[t, c]
+                product = 1.0
+                for j in range(slots.shape[1]):
+                    product *= factors[slots[c, j]]
+                cells[t, c] = shifted * product
+                rate += shifted * product
+                for j in range(slots.shape[1]):
+                    slot = slots[c, j]
+                    if slot == size:
+                        continue
+                    others = 1.0
+                    for i in range(slots.shape[1]):
+                        if i != j:
+                            others *= factors[slots[c, i]]
+                    p = owner[slot]
+                    if not seen[p]:
+                        seen[p], touched[n], n = True, p, n + 1
+                    row[p] += shifted * others * chain[slot]
+                for s in range(shifts):
+                    slope = mean[c, s] + bends[s, 1] * skew[c, s]
+                    if morphed.size:
+                        slope += tilts[t, c, s]
+                    if slope != 0.0:
+                        p = alphas[s]
+                        if not seen[p]:
+                            seen[p], touched[n], n = True, p, n + 1
+                        row[p] += product * slope
+            rise, slope = deviance(count[b], rate, wall[b])
+            value[t] += rise
+            weight = 1.0 / max(rate, wall[b])
+            for i in range(n):
+                p = touched[i]
+                gradient[t, p] += slope * row[p]
+                if rows.size:
+                    rows[t, b, p] = row[p]
+                if information.size:
+                    for j in range(i + 1):
+                        product = weight * row[p] * row[touched[j]]
+                        information[t, p, touched[j]] += product
+                        if j < i:
+                            information[t, touched[j], p] += product
+            for i in range(n):
+                row[touched[i]], seen[touched[i]] = 0.0, False
+
+
+@numba.njit(cache=True)
+def constrain(
+    parameters: Array,
+    where: Index,
+    centre: Array,
+    error: Array,
+    counted: Index,
+    counts: Array,
+    scale: Array,
+    wall: float,
+    value: Array,
+    gradient: Array,
+    information: Array,
+) -> None:
+    """Add the Gaussian and the Poisson constraints to the value, the gradient and the information."""
+    points = parameters.shape[0]
+    for t in range(points):
+        measured, seen = centre[t * centre.shape[0] // points], counts[t * counts.shape[0] // points]
+        for k in range(where.size):
+            pull = (parameters[t, where[k]] - measured[k]) / error[k]
+            value[t] += pull * pull / 2.0
+            gradient[t, where[k]] += pull / error[k]
+            if information.size:
+                information[t, where[k], where[k]] += 1.0 / error[k] ** 2
+        for k in range(counted.size):
+            p = counted[k]
+            rise, slope = deviance(seen[k], scale[k] * parameters[t, p], wall * scale[k])
+            value[t] += rise
+            gradient[t, p] += scale[k] * slope
+            if information.size:
+                information[t, p, p] += scale[k] / max(parameters[t, p], wall)
+
+
+@numba.njit(cache=True)
+def newton_steps(curvature: Array, slope: Array, moving: NDArray[np.bool_], steps: Array, expected: Array) -> None:
+    """Solve for the Newton step of the moving parameters of each point, and for twice the descent that it promises.
+
+    Where the curvature is not positive the promise is NaN.
+    """
+    points, size = slope.shape
+    index, unit, right = np.empty(size, np.int64), np.empty(size), np.empty(size)
+    lower = np.empty((size, size))
+    for t in range(points):
+        n = 0
+        for p in range(size):
+            steps[t, p] = 0.0
+            if moving[t, p]:
+                index[n], n = p, n + 1
+        positive = True
+        for i in range(n):
+            diagonal = curvature[t, index[i], index[i]]
+            positive = positive and diagonal > 0.0
+            unit[i] = 1.0 / np.sqrt(diagonal) if diagonal > 0.0 else 1.0
+        for i in range(n):
+            for j in range(i + 1):
+                total = curvature[t, index[i], index[j]] * unit[i] * unit[j]
+                for k in range(j):
+                    total -= lower[i, k] * lower[j, k]
+                if i > j:
+                    lower[i, j] = total / lower[j, j]
+                else:
+                    positive = positive and total > 1e-14
+                    lower[i, i] = np.sqrt(total) if total > 1e-14 else 1.0
+        expected[t] = np.nan
+        if not positive:
+            continue
+        for i in range(n):
+            total = slope[t, index[i]] * unit[i]
+            for k in range(i):
+                total -= lower[i, k] * right[k]
+            right[i] = total / lower[i, i]
+        expected[t] = 0.0
+        for i in range(n):
+            expected[t] += right[i] * right[i]
+        for i in range(n - 1, -1, -1):
+            total = right[i]
+            for k in range(i + 1, n):
+                total -= lower[k, i] * right[k]
+            right[i] = total / lower[i, i]
+            steps[t, index[i]] = right[i] * unit[i]
+
+
+@numba.njit(cache=True)
+def morph(
+    parameters: Array,
+    alphas: Index,
+    rule: int,
+    edges: Array,
+    nodes: Array,
+    heights: Array,
+    areas: Array,
+    yields: Array,
+    means: Array,
+    widths: Array,
+    first: int,
+    shifts: Index,
+    morphed: Array,
+    tilts: Array,
+) -> None:
+    """Add the moment-morphed yields of a sample to its cells and their derivatives to its rows of shifts.
+
+    Template 0 is the nominal one, 1 + 2k and 2 + 2k belong to shift k at plus and minus one. `areas` are the integrals
+    of their densities from the first node.
+    """
+    bins, size, templates = edges.size - 1, alphas.size, yields.size
+    share, slope = np.empty(templates), np.empty(templates)
+    place, density, area = np.empty(bins + 3), np.empty(bins + 3), np.empty(bins + 3)
+    part, by_mean, by_width = np.empty(bins), np.empty(bins), np.empty(bins)
+    for t in range(parameters.shape[0]):
+        share[0], slope[0] = 1.0, 0.0
+        for k in range(size):
+            alpha = parameters[t, alphas[k]]
+            even, rise = bend(alpha, rule)
+            share[1 + 2 * k], share[2 + 2 * k] = alpha / 2.0 + even / 16.0, -alpha / 2.0 + even / 16.0
+            slope[1 + 2 * k], slope[2 + 2 * k] = 0.5 + rise / 16.0, -0.5 + rise / 16.0
+            share[0] -= even / 8.0
+        total, mean, width = 0.0, 0.0, 0.0
+        for i in range(templates):
+            total += share[i] * yields[i]
+            mean += share[i] * means[i]
+            width += share[i] * widths[i]
+        # a width that is extrapolated to nothing describes no density; steps end before
+        width = max(width, 1e-3 * widths[0])
+        part[:], by_mean[:], by_width[:] = 0.0, 0.0, 0.0
+        for i in range(templates):
+            ratio = widths[i] / width
+            node = 0
+            for e in range(bins + 3):
+                edge = nodes[0] if e == 0 else nodes[-1] if e == 1 else edges[e - 2]
+                u = ratio * (edge - mean) + means[i]
+                if e < 3:
+                    node = max(np.searchsorted(nodes, u) - 1, 0)
+                while node < nodes.size - 2 and u > nodes[node + 1]:
+                    node += 1
+                place[e] = u
+                density[e], area[e] = _at(u, nodes, heights[i], areas[i], node)
+            norm = area[1] - area[0]
+            lean = (density[1] - density[0]) * -ratio / norm
+            stretch = (density[1] * (place[1] - means[i]) - density[0] * (place[0] - means[i])) * -1.0 / width / norm
+            for b in range(bins):
+                low, high = b + 2, b + 3
+                one = (area[high] - area[low]) / norm
+                part[b] += share[i] * one
+                by_mean[b] += share[i] * ((density[high] - density[low]) * -ratio / norm - one * lean)
+                moved = density[high] * (place[high] - means[i]) - density[low] * (place[low] - means[i])
+                by_width[b] += share[i] * (moved * -1.0 / width / norm - one * stretch)
+                if i > 0:
+                    tilts[t, first + b, shifts[(i - 1) // 2]] += total * slope[i] * one
+                    continue
+                for k in range(size):
+                    tilts[t, first + b, shifts[k]] -= total * (slope[1 + 2 * k] + slope[2 + 2 * k]) * one
+        for b in range(bins):
+            morphed[t, first + b] += total * part[b]
+            for k in range(size):
+                up, down = 1 + 2 * k, 2 + 2 * k
+                by_yield = slope[up] * (yields[up] - yields[0]) + slope[down] * (yields[down] - yields[0])
+                moving = slope[up] * (means[up] - means[0]) + slope[down] * (means[down] - means[0])
+                growing = slope[up] * (widths[up] - widths[0]) + slope[down] * (widths[down] - widths[0])
+                change = by_mean[b] * moving + by_width[b] * growing
+                tilts[t, first + b, shifts[k]] += by_yield * part[b] + total * change
+
+
+@numba.njit(cache=True)
+def _at(u: float, nodes: Array, heights: Array, areas: Array, node: int) -> tuple[float, float]:
+    """Return a density, linear between its nodes and level beyond the last ones, and its integral up to u."""
+    if u <= nodes[0]:
+        return heights[0], heights[0] * (u - nodes[0])
+    if u >= nodes[-1]:
+        return heights[-1], areas[-1] + heights[-1] * (u - nodes[-1])
+    step = (u - nodes[node]) / (nodes[node + 1] - nodes[node])
+    height = heights[node] + step * (heights[node + 1] - heights[node])
+    return height, areas[node] + (u - nodes[node]) * (heights[node] + height) / 2.0
