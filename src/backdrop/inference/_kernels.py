@@ -1,7 +1,7 @@
 """Compiled loops of the inference: expectation, likelihood and its derivatives for many parameter points at once.
 
-Every loop runs over the points one by one, so that a result does not depend on what else is in the batch. Arrays must be
-contiguous. An array that is not wanted, or not there, has the size zero.
+Every loop runs over the points one by one, so that a result does not depend on what else is in the batch. Arrays must
+be contiguous. An array that is not wanted, or not there, has the size zero.
 """
 
 from __future__ import annotations

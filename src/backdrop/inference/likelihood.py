@@ -123,8 +123,8 @@ class Likelihood:
         result = (up - down) / (2.0 * steps[:, :, None])
         return np.asarray((result + result.swapaxes(1, 2)) / 2.0)
 
-    def toys(self, indices: Index) -> Likelihood:
-        """Return the likelihood of some toys out of many; one of a single data set is that of each toy."""
+    def toys(self, indices: Index | int) -> Likelihood:
+        """Return the likelihood of one toy or some out of many; that of a single data set is itself."""
         parts = [self.data, self.normal.centre, self.poisson.counts]
         if all(one.ndim == 1 for one in parts):
             return self

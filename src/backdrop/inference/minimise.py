@@ -24,6 +24,8 @@ _STEPS = 40
 _SHORTEST = 1e-6
 _DISTANCE = 1e-9
 _NOISE = 1e-6
+_MEMORY = 2_000_000
+_COLUMNS = ("parameters", "values", "reached")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +99,14 @@ def minima(likelihood: Likelihood, start: Array, held: Mapping[int, Array | floa
         full[:, index] = value
     free = ~likelihood.fixed
     free[list(held)] = False
-    found = newton(likelihood, full, free)
-    for toy in np.flatnonzero(~found.reached).tolist():
+    size = max(_MEMORY // free.size**2, 1)
+    parts = [np.arange(first, min(first + size, len(full))) for first in range(0, len(full), size)]
+    found = [newton(likelihood.toys(part), full[part], free) for part in parts]
+    best = Points(*(np.concatenate([getattr(one, name) for one in found]) for name in _COLUMNS))
+    for toy in np.flatnonzero(~best.reached).tolist():
         point = migrad(likelihood.toys(toy), full[toy], np.flatnonzero(free))
-        found.parameters[toy], found.values[toy] = point.parameters, point.value
-    return found
+        best.parameters[toy], best.values[toy] = point.parameters, point.value
+    return best
 
 
 def newton(likelihood: Likelihood, start: Array, free: NDArray[np.bool_]) -> Points:

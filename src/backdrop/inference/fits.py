@@ -1,0 +1,110 @@
+"""Fits: what the fits of many toys found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import FitError, nearest
+from .likelihood import Likelihood
+from .minimise import Points, minima
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Fits", "bounded", "fits"]
+
+_FLAT = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """The fits of many toys, in their order.
+
+    Attributes
+    ----------
+    names
+        The parameters.
+    poi
+        The signal strength's name, None without one.
+    parameters, errors
+        Best values and their errors from the curvature (HESSE), shapes (toys, parameters). Constant parameters have the
+        error zero; where the curvature does not determine a toy's parameters its errors are NaN.
+    deviance
+        Twice the logarithm of the likelihood ratio to the saturated model, shape (toys,).
+    """
+
+    names: tuple[str, ...]
+    poi: str | None
+    parameters: Array
+    errors: Array
+    deviance: Array
+
+    def __len__(self) -> int:
+        """Return the number of toys."""
+        return len(self.deviance)
+
+    def __repr__(self) -> str:
+        return f"Fits({len(self)} toys, {len(self.names)} parameters)"
+
+    def value(self, name: str | None = None) -> Array:
+        """Return the best values of a parameter, the signal strength unless named, shape (toys,)."""
+        return self.parameters[:, self._index(name)]
+
+    def error(self, name: str | None = None) -> Array:
+        """Return the errors of a parameter, the signal strength unless named, shape (toys,)."""
+        return self.errors[:, self._index(name)]
+
+    def pulls(self, truth: float, name: str | None = None) -> Array:
+        """Return ``(value - truth) / error`` of a parameter, the signal strength unless named, shape (toys,)."""
+        return (self.value(name) - truth) / self.error(name)
+
+    def _index(self, name: str | None) -> int:
+        name = self.poi if name is None else name
+        if name not in self.names:
+            near = nearest(name, self.names) if name else ""
+            raise FitError(f"no parameter '{name}'{near} among the fitted: {', '.join(self.names)}")
+        return self.names.index(name)
+
+
+def fits(likelihood: Likelihood, start: Array) -> Fits:
+    """Fit each toy of a likelihood of many, within the bounds of the signal strength.
+
+    Raises
+    ------
+    FitError
+        If a fit does not converge.
+    """
+    best = minima(likelihood, start) if likelihood.poi is None else bounded(likelihood, start, likelihood.poi)
+    name = None if likelihood.poi is None else likelihood.names[likelihood.poi]
+    return Fits(likelihood.names, name, best.parameters, _errors(likelihood, best), 2.0 * best.values)
+
+
+def bounded(likelihood: Likelihood, start: Array, poi: int) -> Points:
+    """Return the minima of the toys with the signal strength within its bounds."""
+    best = minima(likelihood, start)
+    inside = np.clip(best.parameters[:, poi], likelihood.lower[poi], likelihood.upper[poi])
+    out = np.flatnonzero(inside != best.parameters[:, poi])
+    if len(out):
+        again = minima(likelihood.toys(out), best.parameters[out], {poi: inside[out]})
+        best.parameters[out], best.values[out] = again.parameters, again.values
+    return best
+
+
+def _errors(likelihood: Likelihood, best: Points) -> Array:
+    slopes = likelihood.many(best.parameters)[1]
+    stopped = likelihood.stopped(best.parameters, slopes) & ~likelihood.fixed
+    free = ~likelihood.fixed & ~stopped
+    both = free[:, :, None] & free[:, None, :]
+    information = np.where(both, likelihood.hessians(best.parameters), np.eye(free.shape[1]))
+    scale = np.sqrt(np.maximum(np.diagonal(information, axis1=1, axis2=2), 1e-300))
+    values, vectors = np.linalg.eigh(information / (scale[:, :, None] * scale[:, None, :]))
+    good = values[:, 0] > _FLAT
+    variances = (vectors**2 / np.where(good[:, None], values, np.nan)[:, None, :]).sum(axis=2) / scale**2
+    # as in a single fit, a bound is as far as the likelihood has fallen by one half
+    edge = np.divide(0.5, np.abs(slopes), out=np.zeros_like(slopes), where=stopped)
+    return np.asarray(np.where(free, np.sqrt(variances), edge))
