@@ -54,12 +54,10 @@ def deviance(count: float, rate: float, wall: float) -> tuple[float, float]:
     excess = (inside - known) / known
     # near the minimum, where the terms cancel, log1p keeps the digits
     value = inside - count * (1.0 + (np.log1p(excess) if excess > -0.5 else np.log(inside / known)))
-    slope = 1.0 - count / inside
     if rate < wall:
-        below, rise = rate - wall, max(count, wall) / wall**2
-        value += below * (slope + rise * below / 2.0)
-        slope += rise * below
-    return value, slope
+        below = rate - wall
+        value += below * (1.0 - count / wall + max(count, wall) / wall**2 * below / 2.0)
+    return value, _slope(count, rate, wall)
 
 
 @numba.njit(cache=True)
@@ -69,12 +67,18 @@ def evaluate(
     wall: Array,
     starts: Index,
     members: Index,
+    heads: Index,
+    touched: Index,
     nominal: Array,
-    alphas: Index,
-    rules: Index,
+    slots: Index,
+    places: Index,
+    first: Index,
+    shifts: Index,
+    columns: Index,
     mean: Array,
     skew: Array,
-    slots: Index,
+    alphas: Index,
+    rules: Index,
     norms: Index,
     polynomials: Array,
     sides: Array,
@@ -89,77 +93,80 @@ def evaluate(
     """Fill in the deviance of the data, its gradient and Fisher information, the cells and the rows of the jacobian.
 
     Shapes are (points,), (points, parameters), (points, parameters, parameters), (points, cells) and (points, bins,
-    parameters). The points belong to the data sets in equal blocks. `members` from ``starts[b]`` to ``starts[b + 1]``
-    are the cells of bin b.
+    parameters). The points belong to the data sets in equal blocks. The structure is that of lists in one array:
+    ``members[starts[b] : starts[b + 1]]`` are the cells of bin b, ``touched[heads[b] : heads[b + 1]]`` the parameters
+    that it depends on, the others with `first` are the shifts of a cell; `places` and `columns` say which of the
+    touched parameters a factor and a shift belong to.
     """
     points, size = parameters.shape
-    shifts, bins = alphas.size, wall.size
-    factors = np.empty(size + 1 + norms.size)
-    chain = np.ones(size + 1 + norms.size)
-    owner = np.arange(size + 1 + norms.size)
-    owner[size + 1 :] = norms
+    factors, chain = np.empty(size + 1 + norms.size), np.ones(size + 1 + norms.size)
     factors[size] = 1.0
-    bends = np.empty((shifts, 2))
-    row, seen, touched = np.zeros(size), np.zeros(size, np.bool_), np.empty(size, np.int64)
+    bends, row = np.empty((alphas.size, 3)), np.zeros(size)
     for t in range(points):
         count = data[t * data.shape[0] // points]
         factors[:size] = parameters[t]
         for k in range(norms.size):
             pair = _norm(parameters[t, norms[k]], polynomials[k], sides[k])
             factors[size + 1 + k], chain[size + 1 + k] = pair
-        for s in range(shifts):
-            bends[s, 0], bends[s, 1] = bend(parameters[t, alphas[s]], rules[s])
-        for b in range(bins):
-            rate, n = 0.0, 0
+        for s in range(alphas.size):
+            bends[s, 0] = parameters[t, alphas[s]]
+            bends[s, 1], bends[s, 2] = bend(bends[s, 0], rules[s])
+        for b in range(wall.size):
+            rate, head, n = 0.0, heads[b], heads[b + 1] - heads[b]
+            row[:n] = 0.0
             for m in range(starts[b], starts[b + 1]):
                 c = members[m]
-                shifted = nominal[c]
-                for s in range(shifts):
-                    shifted += parameters[t, alphas[s]] * mean[c, s] + bends[s, 0] * skew[c, s]
+                shifted, product = nominal[c], 1.0
+                for k in range(first[c], first[c + 1]):
+                    shifted += bends[shifts[k], 0] * mean[k] + bends[shifts[k], 1] * skew[k]
                 if morphed.size:
                     shifted += morphed[t, c]
-                product = 1.0
                 for j in range(slots.shape[1]):
                     product *= factors[slots[c, j]]
                 cells[t, c] = shifted * product
                 rate += shifted * product
+                for k in range(first[c], first[c + 1]):
+                    slope = mean[k] + bends[shifts[k], 2] * skew[k]
+                    if morphed.size:
+                        slope += tilts[t, c, shifts[k]]
+                    row[columns[k]] += product * slope
                 for j in range(slots.shape[1]):
-                    slot = slots[c, j]
-                    if slot == size:
-                        continue
-                    others = 1.0
+                    # the columns that a cell does not need come last
+                    if slots[c, j] == size:
+                        break
+                    others = shifted * chain[slots[c, j]]
                     for i in range(slots.shape[1]):
                         if i != j:
                             others *= factors[slots[c, i]]
-                    p = owner[slot]
-                    if not seen[p]:
-                        seen[p], touched[n], n = True, p, n + 1
-                    row[p] += shifted * others * chain[slot]
-                for s in range(shifts):
-                    slope = mean[c, s] + bends[s, 1] * skew[c, s]
-                    if morphed.size:
-                        slope += tilts[t, c, s]
-                    if slope != 0.0:
-                        p = alphas[s]
-                        if not seen[p]:
-                            seen[p], touched[n], n = True, p, n + 1
-                        row[p] += product * slope
-            rise, slope = deviance(count[b], rate, wall[b])
-            value[t] += rise
-            weight = 1.0 / max(rate, wall[b])
+                    row[places[c, j]] += others
+            if value.size:
+                rise, slope = deviance(count[b], rate, wall[b])
+                value[t] += rise
+            else:
+                slope = _slope(count[b], rate, wall[b])
             for i in range(n):
-                p = touched[i]
-                gradient[t, p] += slope * row[p]
-                if rows.size:
-                    rows[t, b, p] = row[p]
-                if information.size:
+                gradient[t, touched[head + i]] += slope * row[i]
+            if rows.size:
+                for i in range(n):
+                    rows[t, b, touched[head + i]] = row[i]
+            if information.size:
+                weight = 1.0 / max(rate, wall[b])
+                for i in range(n):
+                    scaled = weight * row[i]
                     for j in range(i + 1):
-                        product = weight * row[p] * row[touched[j]]
-                        information[t, p, touched[j]] += product
-                        if j < i:
-                            information[t, touched[j], p] += product
-            for i in range(n):
-                row[touched[i]], seen[touched[i]] = 0.0, False
+                        information[t, touched[head + i], touched[head + j]] += scaled * row[j]
+        if information.size:
+            for i in range(size):
+                for j in range(i):
+                    information[t, j, i] = information[t, i, j]
+
+
+@numba.njit(cache=True)
+def _slope(count: float, rate: float, wall: float) -> float:
+    """Return the derivative of the deviance."""
+    if rate >= wall:
+        return 1.0 - count / rate
+    return 1.0 - count / wall + max(count, wall) / wall**2 * (rate - wall)
 
 
 @numba.njit(cache=True)
@@ -182,14 +189,16 @@ def constrain(
         measured, seen = centre[t * centre.shape[0] // points], counts[t * counts.shape[0] // points]
         for k in range(where.size):
             pull = (parameters[t, where[k]] - measured[k]) / error[k]
-            value[t] += pull * pull / 2.0
+            if value.size:
+                value[t] += pull * pull / 2.0
             gradient[t, where[k]] += pull / error[k]
             if information.size:
                 information[t, where[k], where[k]] += 1.0 / error[k] ** 2
         for k in range(counted.size):
             p = counted[k]
             rise, slope = deviance(seen[k], scale[k] * parameters[t, p], wall * scale[k])
-            value[t] += rise
+            if value.size:
+                value[t] += rise
             gradient[t, p] += scale[k] * slope
             if information.size:
                 information[t, p, p] += scale[k] / max(parameters[t, p], wall)

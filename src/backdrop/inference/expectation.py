@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Evaluated", "Expectation", "expectation"]
 
+_LAST = 2**40
 _FACTORS = ("normfactor", "shapefactor", "shapesys", "staterror", "lumi")
 
 
@@ -40,7 +41,7 @@ class Evaluated(NamedTuple):
     Attributes
     ----------
     value
-        Half the deviance of the data, shape (points,).
+        Half the deviance of the data, shape (points,), or empty.
     gradient
         Its gradient, shape (points, parameters).
     information
@@ -87,6 +88,8 @@ class Expectation:
         Its coefficients of alpha^1 to alpha^6 between -1 and 1, shape (norms, 6).
     sides
         The logarithms of its factors at +1 and -1, shape (norms, 2).
+    size
+        The number of parameters.
     rules
         Rule of each shift, shape (shifts,).
     morphs
@@ -103,6 +106,7 @@ class Expectation:
     norms: Index
     polynomials: Array
     sides: Array
+    size: int
     rules: Index
     morphs: tuple[Morphed, ...] = ()
 
@@ -136,7 +140,14 @@ class Expectation:
         return self.evaluate(parameters[None], nothing[None], nothing + 1.0, rows=rows)
 
     def evaluate(
-        self, parameters: Array, data: Array, wall: Array, *, information: bool = False, rows: bool = False
+        self,
+        parameters: Array,
+        data: Array,
+        wall: Array,
+        *,
+        value: bool = True,
+        information: bool = False,
+        rows: bool = False,
     ) -> Evaluated:
         """Return the deviance of data and its derivatives at many points.
 
@@ -148,12 +159,12 @@ class Expectation:
             Counts, shape (sets, bins); the points belong to the sets in equal blocks.
         wall
             Expectations below which the deviance goes on as a parabola, shape (bins,).
-        information, rows
-            Whether the Fisher information and the jacobian are wanted.
+        value, information, rows
+            Whether the value, the Fisher information and the jacobian are wanted.
         """
         points, size = parameters.shape
         result = Evaluated(
-            np.zeros(points),
+            np.zeros(points if value else 0),
             np.zeros((points, size)),
             np.zeros((points, size, size) if information else (0, 0, 0)),
             np.empty((points, len(self.bin))),
@@ -175,12 +186,27 @@ class Expectation:
 
     @cached_property
     def _structure(self) -> tuple[NDArray[Any], ...]:
-        """The model as the compiled loops take it: cells by bin, and shifts of a cell side by side."""
+        """The model as lists in arrays, which the compiled loops take."""
+        size = self.size
         order = np.argsort(self.bin, kind="stable").astype(np.int64)
         starts = np.searchsorted(self.bin[order], np.arange(self.bins + 1)).astype(np.int64)
-        mean, skew = (np.ascontiguousarray(one.T) for one in (self.mean, self.skew))
-        cells = (starts, order, self.nominal, self.alphas, self.rules, mean, skew, self.slots)
-        return (*cells, self.norms, self.polynomials, self.sides)
+        moved = (self.mean != 0.0) | (self.skew != 0.0)
+        for one in self.morphs:
+            moved[np.ix_(one.shifts, one.cells)] = True
+        cell, shift = np.nonzero(moved.T)
+        first = np.searchsorted(cell, np.arange(len(self.bin) + 1)).astype(np.int64)
+        slots = np.sort(self.slots + np.where(self.slots == size, _LAST, 0), axis=1)
+        slots[slots >= _LAST] = size
+        owner = np.concatenate([np.arange(size), [-1], self.norms])[slots]
+        pairs = [(np.repeat(self.bin, slots.shape[1]), owner.ravel()), (self.bin[cell], self.alphas[shift])]
+        bins, parameters = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        keys = np.unique((bins * (size + 1) + parameters)[parameters >= 0])
+        heads = np.searchsorted(keys, np.arange(self.bins + 1) * (size + 1)).astype(np.int64)
+        places = [np.searchsorted(keys, b * (size + 1) + p) - heads[b] for b, p in pairs]
+        touched = keys % (size + 1)
+        cells = (starts, order, heads, touched, self.nominal, slots, places[0].reshape(slots.shape), first, shift)
+        shifts = (places[1], self.mean.T[cell, shift], self.skew.T[cell, shift], self.alphas, self.rules)
+        return (*cells, *shifts, self.norms, self.polynomials, self.sides)
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -274,6 +300,7 @@ class _Reader:
             np.array([index for index, _, _ in self._norms], np.int64),
             _polynomials(sides),
             np.log(sides),
+            self._size,
             np.full(len(self._shifts), _kernels.SMOOTH, np.int64),
         )
 

@@ -84,17 +84,17 @@ class Likelihood:
 
     def gradient(self, parameters: Array) -> Array:
         """Return the gradient, shape (parameters,)."""
-        return self.many(parameters[None])[1][0]
+        return self.many(parameters[None], value=False)[1][0]
 
     def information(self, parameters: Array) -> Array:
         """Return the expected (Fisher) information, which is never negative, shape (parameters, parameters)."""
-        return self.many(parameters[None], information=True)[2][0]
+        return self.many(parameters[None], value=False, information=True)[2][0]
 
     def hessian(self, parameters: Array) -> Array:
         """Return the observed information, shape (parameters, parameters)."""
         return self.hessians(parameters[None])[0]
 
-    def many(self, parameters: Array, *, information: bool = False) -> tuple[Array, Array, Array]:
+    def many(self, parameters: Array, *, value: bool = True, information: bool = False) -> tuple[Array, Array, Array]:
         """Return the values, the gradients and, if asked for, the expected information of many points.
 
         Shapes are (points,), (points, parameters) and (points, parameters, parameters). Data and measurements behind
@@ -103,7 +103,7 @@ class Likelihood:
         """
         normal, poisson = self.normal, self.poisson
         parameters = np.ascontiguousarray(parameters)
-        found = self.yields.evaluate(parameters, _rows(self.data), self._wall, information=information)
+        found = self.yields.evaluate(parameters, _rows(self.data), self._wall, value=value, information=information)
         results = found.value, found.gradient, found.information
         pull = (normal.where, _rows(normal.centre), normal.error)
         _kernels.constrain(parameters, *pull, poisson.where, _rows(poisson.counts), poisson.scale, _WALL, *results)
@@ -114,12 +114,12 @@ class Likelihood:
 
         Steps are 1e-4 of the standard deviation that the expected information gives.
         """
-        information = self.many(parameters, information=True)[2]
+        information = self.many(parameters, value=False, information=True)[2]
         points, size = parameters.shape
         steps = 1e-4 / np.sqrt(np.maximum(np.diagonal(information, axis1=1, axis2=2), 1e-30))
         moves = steps[:, :, None] * np.eye(size)
         sides = [(parameters[:, None] + sign * moves).reshape(-1, size) for sign in (1.0, -1.0)]
-        up, down = (self.many(side)[1].reshape(points, size, size) for side in sides)
+        up, down = (self.many(side, value=False)[1].reshape(points, size, size) for side in sides)
         result = (up - down) / (2.0 * steps[:, :, None])
         return np.asarray((result + result.swapaxes(1, 2)) / 2.0)
 
