@@ -12,10 +12,10 @@ import numpy as np
 from ..errors import ConfigError, FitError
 from ..tasks import Map, Result, progress, stream
 from .fits import Fits, bounded, fits
-from .label import Label
-from .likelihood import Likelihood, read
+from .likelihood import Likelihood
 from .limits import Asymptotic, capped, interval
 from .minimise import Profile, minima, minimise
+from .model import Model, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +93,7 @@ class Toys:
     Attributes
     ----------
     workspace
-        As :func:`backdrop.workspace` makes it.
+        As :func:`backdrop.workspace` makes it, or a model.
     toys
         How many for each signal strength and hypothesis.
     seed
@@ -121,7 +121,7 @@ class Toys:
     True
     """
 
-    workspace: Mapping[str, Any]
+    workspace: Mapping[str, Any] | Model
     toys: int = 1000
     seed: int = 1
     poi: str | None = None
@@ -256,9 +256,8 @@ class Toys:
 
     def _read(self, *, data: bool = False, signal: bool = True) -> tuple[Likelihood, int, bool]:
         """Return the likelihood, the index of the signal strength and whether a channel holds no data."""
-        likelihood = read(self.workspace)
+        likelihood, label = opened(self.workspace)
         likelihood = likelihood if self.poi is None else likelihood.with_poi(self.poi)
-        label = Label.parse(self.workspace["measurements"][0]["name"]) or Label()
         if data and label.asimov:
             raise FitError(
                 f"channel '{label.asimov[0]}' holds no data but its expectation (Asimov): nothing is observed to test; "
