@@ -297,14 +297,18 @@ def morph(
         part[:], by_mean[:], by_width[:] = 0.0, 0.0, 0.0
         for i in range(templates):
             ratio = widths[i] / width
-            node = 0
+            node = last = 0
             for e in range(bins + 3):
                 edge = nodes[0] if e == 0 else nodes[-1] if e == 1 else edges[e - 2]
                 u = ratio * (edge - mean) + means[i]
                 if e < 3:
-                    node = max(np.searchsorted(nodes, u) - 1, 0)
+                    node = last = np.searchsorted(nodes, u) - 1
+                # the next edge is about as many nodes further as this one was
+                node, last = min(max(2 * node - last, 0), nodes.size - 2), node
                 while node < nodes.size - 2 and u > nodes[node + 1]:
                     node += 1
+                while node > 0 and u < nodes[node]:
+                    node -= 1
                 place[e] = u
                 density[e], area[e] = _at(u, nodes, heights[i], areas[i], node)
             norm = area[1] - area[0]
