@@ -67,7 +67,7 @@ class Fits:
         name = self.poi if name is None else name
         if name not in self.names:
             near = nearest(name, self.names) if name else ""
-            raise FitError(f"no parameter '{name}'{near} among the fitted: {', '.join(self.names)}")
+            raise FitError(f"no parameter '{name}'{near}; there are {', '.join(self.names[:8])}, ...")
         return self.names.index(name)
 
 
