@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -51,7 +53,7 @@ def test_a_double_gaussian_is_its_integral() -> None:
     def density(x: float) -> float:
         return 50.0 * (0.7 * stats.norm.pdf(x, 125.0, 1.3) + 0.3 * stats.norm.pdf(x, 125.0, 4.0))
 
-    expected = [integrate.quad(density, *pair)[0] for pair in zip(edges, edges[1:], strict=False)]
+    expected = [integrate.quad(density, *pair)[0] for pair in pairwise(edges)]
     assert shape.yields(edges) == pytest.approx(expected, rel=1e-8)
     assert shape.scaled(100.0).yields(edges) == pytest.approx(2.0 * np.array(expected), rel=1e-8)
 

@@ -201,7 +201,8 @@ class DoubleGaussian:
         def loss(p: Array) -> float:
             widths = np.exp(p[1]), np.exp(p[1]) + np.exp(p[2])
             share = 1.0 / (1.0 + np.exp(-p[3]))
-            parts = [s / v * np.exp(-(((z - p[0]) / v) ** 2) / 2.0) for s, v in zip((share, 1.0 - share), widths)]
+            pairs = zip((share, 1.0 - share), widths, strict=True)
+            parts = [s / v * np.exp(-(((z - p[0]) / v) ** 2) / 2.0) for s, v in pairs]
             return -float(w @ np.log(parts[0] + parts[1] + 1e-300))
 
         found = minimize(loss, np.array([0.0, -0.2, 0.0, 1.0]), method="L-BFGS-B", options={"gtol": 1e-7})

@@ -129,11 +129,11 @@ class Expectation:
 
     def cells(self, parameters: Array) -> Array:
         """Return the expected yield of each sample in each bin, shape (cells,)."""
-        return self._at(parameters).cells[0]
+        return np.asarray(self._at(parameters).cells[0])
 
     def jacobian(self, parameters: Array) -> Array:
         """Return ``d lambda_b / d parameter``, shape (bins, parameters)."""
-        return self._at(parameters, rows=True).rows[0]
+        return np.asarray(self._at(parameters, rows=True).rows[0])
 
     def _at(self, parameters: Array, *, rows: bool = False) -> Evaluated:
         nothing = np.zeros(self.bins)
@@ -171,7 +171,8 @@ class Expectation:
             np.zeros((points, self.bins, size) if rows else (0, 0, 0)),
         )
         parameters = np.ascontiguousarray(parameters)
-        _kernels.evaluate(parameters, data, wall, *self._structure, *self._morphed(parameters), *result)
+        structure: tuple[Any, ...] = (*self._structure, *self._morphed(parameters), *result)
+        _kernels.evaluate(parameters, data, wall, *structure)
         return result
 
     def _morphed(self, parameters: Array) -> tuple[Array, Array]:

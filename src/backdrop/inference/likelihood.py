@@ -84,15 +84,15 @@ class Likelihood:
 
     def gradient(self, parameters: Array) -> Array:
         """Return the gradient, shape (parameters,)."""
-        return self.many(parameters[None], value=False)[1][0]
+        return np.asarray(self.many(parameters[None], value=False)[1][0])
 
     def information(self, parameters: Array) -> Array:
         """Return the expected (Fisher) information, which is never negative, shape (parameters, parameters)."""
-        return self.many(parameters[None], value=False, information=True)[2][0]
+        return np.asarray(self.many(parameters[None], value=False, information=True)[2][0])
 
     def hessian(self, parameters: Array) -> Array:
         """Return the observed information, shape (parameters, parameters)."""
-        return self.hessians(parameters[None])[0]
+        return np.asarray(self.hessians(parameters[None])[0])
 
     def many(self, parameters: Array, *, value: bool = True, information: bool = False) -> tuple[Array, Array, Array]:
         """Return the values, the gradients and, if asked for, the expected information of many points.

@@ -350,7 +350,7 @@ class Model:
         return self._sum([name for name, one in self.processes.items() if one.factor == self.poi])
 
     def _sum(self, names: Sequence[str]) -> Array:
-        return np.sum([self._yields[name][0] for name in names], axis=0) + np.zeros(len(self._edges) - 1)
+        return np.asarray(sum((self._yields[name][0] for name in names), np.zeros(len(self._edges) - 1)))
 
     @cached_property
     def _data(self) -> Array:
