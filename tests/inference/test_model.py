@@ -123,7 +123,7 @@ def _paper(seed: int = 2, strength: float = 1.0, **changes: Any) -> Model:
 
 def test_migrad_hesse_and_minos_agree_with_the_newton_fit() -> None:
     for model in (_paper(), _random(7)):
-        ours = fit(model, level=None)
+        ours = fit(model)
         theirs = minuit(model)
         theirs.migrad()
         theirs.hesse()
@@ -200,6 +200,10 @@ def test_what_takes_a_workspace_takes_a_model() -> None:
     assert scan(model, [0.0, 1.0]) == pytest.approx(scan(model.workspace(), [0.0, 1.0]), abs=1e-5)
     assert FitResult.from_state(one.state()) == one
     assert one.postfit["SR"].observed == tuple(np.asarray(model.observed))
+    short = fit(model, level=None)
+    assert (short.value, short.error, short.parameters) == (one.value, one.error, one.parameters)
+    assert (short.interval, short.limit_expected, short.limit_observed, short.p0) == (None, None, None, None)
+    assert f"mu = {one.value:.4g}" in repr(short)
 
 
 def test_without_data_the_background_stands_in() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["covariance", "fit", "scan"]
 
 _FLAT = 1e-7
+_FURTHER = ("interval", "limit_observed", "limit_expected", "p0", "significance")
 
 
 def fit(workspace: Mapping[str, Any] | Model, *, poi: str | None = None, level: float | None = 0.95) -> FitResult:
@@ -46,7 +47,8 @@ def fit(workspace: Mapping[str, Any] | Model, *, poi: str | None = None, level: 
     poi
         The signal strength, if it is not the one that the workspace names.
     level
-        Confidence level of the upper limits; None leaves them out.
+        Confidence level of the upper limits; with None, whatever takes further fits is left out: limits, interval and
+        p-value.
 
     Returns
     -------
@@ -85,8 +87,7 @@ def fit(workspace: Mapping[str, Any] | Model, *, poi: str | None = None, level: 
     likelihood = likelihood if poi is None else likelihood.with_poi(poi)
     if likelihood.poi is None:
         best = minimise(likelihood, likelihood.start)
-        found: dict[str, Any] = dict.fromkeys(("value", "error", "interval", "limit_observed", "limit_expected"))
-        found |= dict.fromkeys(("p0", "significance"))
+        found: dict[str, Any] = dict.fromkeys(("value", "error", *_FURTHER))
         spread = covariance(likelihood, best)
     else:
         profile = Profile(likelihood, likelihood.poi, likelihood.start)
@@ -138,11 +139,12 @@ def scan(
 
 def _strength(profile: Profile, error: float, level: float | None, label: Label) -> dict[str, Any]:
     """Return the results that concern the signal strength."""
-    found: dict[str, Any] = {"value": profile.strength, "error": error, "interval": interval(profile, error)}
-    found["p0"], found["significance"] = (None, None) if label.asimov else discovery(profile)
-    found["limit_expected"], found["limit_observed"] = None, None
+    found: dict[str, Any] = dict.fromkeys(_FURTHER) | {"value": profile.strength, "error": error}
     if level is None:
         return found
+    found["interval"] = interval(profile, error)
+    if not label.asimov:
+        found["p0"], found["significance"] = discovery(profile)
     none = profile.at(0.0)
     asimov = Profile(profile.likelihood.asimov(none.parameters), profile.poi, none.parameters)
     limits = Asymptotic(profile, asimov, level, error)

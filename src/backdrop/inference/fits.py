@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import FitError, nearest
 from .likelihood import Likelihood
-from .minimise import Points, minima
+from .minimise import Points, blocks, minima
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +81,8 @@ def fits(likelihood: Likelihood, start: Array) -> Fits:
     """
     best = minima(likelihood, start) if likelihood.poi is None else bounded(likelihood, start, likelihood.poi)
     name = None if likelihood.poi is None else likelihood.names[likelihood.poi]
-    return Fits(likelihood.names, name, best.parameters, _errors(likelihood, best), 2.0 * best.values)
+    errors = [_errors(likelihood.toys(part), best.parameters[part]) for part in blocks(likelihood)]
+    return Fits(likelihood.names, name, best.parameters, np.concatenate(errors), 2.0 * best.values)
 
 
 def bounded(likelihood: Likelihood, start: Array, poi: int) -> Points:
@@ -95,12 +96,12 @@ def bounded(likelihood: Likelihood, start: Array, poi: int) -> Points:
     return best
 
 
-def _errors(likelihood: Likelihood, best: Points) -> Array:
-    slopes = likelihood.many(best.parameters)[1]
-    stopped = likelihood.stopped(best.parameters, slopes) & ~likelihood.fixed
+def _errors(likelihood: Likelihood, best: Array) -> Array:
+    slopes = likelihood.many(best, value=False)[1]
+    stopped = likelihood.stopped(best, slopes) & ~likelihood.fixed
     free = ~likelihood.fixed & ~stopped
     both = free[:, :, None] & free[:, None, :]
-    information = np.where(both, likelihood.hessians(best.parameters), np.eye(free.shape[1]))
+    information = np.where(both, likelihood.hessians(best), np.eye(free.shape[1]))
     scale = np.sqrt(np.maximum(np.diagonal(information, axis1=1, axis2=2), 1e-300))
     values, vectors = np.linalg.eigh(information / (scale[:, :, None] * scale[:, None, :]))
     good = values[:, 0] > _FLAT

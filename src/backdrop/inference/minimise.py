@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Point", "Points", "Profile", "minima", "minimise"]
+__all__ = ["Point", "Points", "Profile", "blocks", "minima", "minimise"]
 
 _FISHER_STEPS = 10
 _STEPS = 40
 _SHORTEST = 1e-6
 _DISTANCE = 1e-9
 _NOISE = 1e-6
-_MEMORY = 2_000_000
+_MEMORY = 2**22
 _COLUMNS = ("parameters", "values", "reached")
 
 
@@ -99,14 +99,20 @@ def minima(likelihood: Likelihood, start: Array, held: Mapping[int, Array | floa
         full[:, index] = value
     free = ~likelihood.fixed
     free[list(held)] = False
-    size = max(_MEMORY // free.size**2, 1)
-    parts = [np.arange(first, min(first + size, len(full))) for first in range(0, len(full), size)]
-    found = [newton(likelihood.toys(part), full[part], free) for part in parts]
+    found = [newton(likelihood.toys(part), full[part], free) for part in blocks(likelihood)]
     best = Points(*(np.concatenate([getattr(one, name) for one in found]) for name in _COLUMNS))
     for toy in np.flatnonzero(~best.reached).tolist():
         point = migrad(likelihood.toys(toy), full[toy], np.flatnonzero(free))
         best.parameters[toy], best.values[toy] = point.parameters, point.value
     return best
+
+
+def blocks(likelihood: Likelihood) -> list[NDArray[np.int64]]:
+    """Return the toys of a likelihood of many in blocks that need a few ten megabytes for all second derivatives."""
+    toys, size, yields = len(likelihood.data), len(likelihood.names), likelihood.yields
+    cells = len(yields.bin) * (1 + (len(yields.alphas) if yields.morphs else 0))
+    step = max(_MEMORY // (size * (size + cells)), 1)
+    return [np.arange(first, min(first + step, toys)) for first in range(0, toys, step)]
 
 
 def newton(likelihood: Likelihood, start: Array, free: NDArray[np.bool_]) -> Points:

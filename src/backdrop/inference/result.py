@@ -60,7 +60,7 @@ class FitResult:
     interval
         Where the likelihood falls by one half on either side (MINOS), or a bound before that.
     level
-        Confidence level of the limits; None if none were asked for.
+        Confidence level of the limits; None if neither they nor interval and p-value were asked for.
     limit_observed
         CLs upper limit (asymptotic).
     limit_expected
