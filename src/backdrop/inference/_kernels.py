@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SMOOTH, PIECEWISE, QUADRATIC = 0, 1, 2
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def bend(alpha: float, rule: int) -> tuple[float, float]:
     """Return the even part of an interpolation, eight at plus and minus one, and its derivative."""
     if rule == QUADRATIC:
@@ -32,7 +32,7 @@ def bend(alpha: float, rule: int) -> tuple[float, float]:
     return value, alpha * (30.0 + square * (18.0 * square - 40.0))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _norm(alpha: float, polynomial: Array, sides: Array) -> tuple[float, float]:
     """Return the factor of a normalisation uncertainty and its derivative (pyhf's ``code4``)."""
     if abs(alpha) >= 1.0:
@@ -46,7 +46,7 @@ def _norm(alpha: float, polynomial: Array, sides: Array) -> tuple[float, float]:
     return value, slope
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def deviance(count: float, rate: float, wall: float) -> tuple[float, float]:
     """Return ``rate - count - count ln(rate / count)`` and its derivative; below the wall it goes on as a parabola."""
     inside = max(rate, wall)
@@ -60,7 +60,7 @@ def deviance(count: float, rate: float, wall: float) -> tuple[float, float]:
     return value, _slope(count, rate, wall)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def evaluate(
     parameters: Array,
     data: Array,
@@ -123,7 +123,8 @@ def evaluate(
                     shifted += morphed[t, c]
                 for j in range(slots.shape[1]):
                     product *= factors[slots[c, j]]
-                cells[t, c] = shifted * product
+                if cells.size:
+                    cells[t, c] = shifted * product
                 rate += shifted * product
                 for k in range(first[c], first[c + 1]):
                     slope = mean[k] + bends[shifts[k], 2] * skew[k]
@@ -161,7 +162,7 @@ def evaluate(
                     information[t, j, i] = information[t, i, j]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _slope(count: float, rate: float, wall: float) -> float:
     """Return the derivative of the deviance."""
     if rate >= wall:
@@ -169,7 +170,7 @@ def _slope(count: float, rate: float, wall: float) -> float:
     return 1.0 - count / wall + max(count, wall) / wall**2 * (rate - wall)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def constrain(
     parameters: Array,
     where: Index,
@@ -204,7 +205,7 @@ def constrain(
                 information[t, p, p] += scale[k] / max(parameters[t, p], wall)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def newton_steps(curvature: Array, slope: Array, moving: NDArray[np.bool_], steps: Array, expected: Array) -> None:
     """Solve for the Newton step of the moving parameters of each point, and for twice the descent that it promises.
 
@@ -253,7 +254,7 @@ def newton_steps(curvature: Array, slope: Array, moving: NDArray[np.bool_], step
             steps[t, index[i]] = right[i] * unit[i]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def morph(
     parameters: Array,
     alphas: Index,
@@ -337,7 +338,7 @@ def morph(
                 tilts[t, first + b, shifts[k]] += by_yield * part[b] + total * change
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _at(u: float, nodes: Array, heights: Array, areas: Array, node: int) -> tuple[float, float]:
     """Return a density, linear between its nodes and level beyond the last ones, and its integral up to u."""
     if u <= nodes[0]:

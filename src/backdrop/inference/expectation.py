@@ -47,7 +47,7 @@ class Evaluated(NamedTuple):
     information
         Its Fisher information, shape (points, parameters, parameters), or empty.
     cells
-        Expected yield of each cell, shape (points, cells).
+        Expected yield of each cell, shape (points, cells), or empty.
     rows
         The jacobian of the bins, shape (points, bins, parameters), or empty.
     """
@@ -137,7 +137,7 @@ class Expectation:
 
     def _at(self, parameters: Array, *, rows: bool = False) -> Evaluated:
         nothing = np.zeros(self.bins)
-        return self.evaluate(parameters[None], nothing[None], nothing + 1.0, rows=rows)
+        return self.evaluate(parameters[None], nothing[None], nothing + 1.0, value=False, cells=True, rows=rows)
 
     def evaluate(
         self,
@@ -147,6 +147,7 @@ class Expectation:
         *,
         value: bool = True,
         information: bool = False,
+        cells: bool = False,
         rows: bool = False,
     ) -> Evaluated:
         """Return the deviance of data and its derivatives at many points.
@@ -159,15 +160,15 @@ class Expectation:
             Counts, shape (sets, bins); the points belong to the sets in equal blocks.
         wall
             Expectations below which the deviance goes on as a parabola, shape (bins,).
-        value, information, rows
-            Whether the value, the Fisher information and the jacobian are wanted.
+        value, information, cells, rows
+            Whether the value, the Fisher information, the yields of the cells and the jacobian are wanted.
         """
         points, size = parameters.shape
         result = Evaluated(
             np.zeros(points if value else 0),
             np.zeros((points, size)),
             np.zeros((points, size, size) if information else (0, 0, 0)),
-            np.empty((points, len(self.bin))),
+            np.empty((points, len(self.bin)) if cells else (0, 0)),
             np.zeros((points, self.bins, size) if rows else (0, 0, 0)),
         )
         parameters = np.ascontiguousarray(parameters)

@@ -101,12 +101,11 @@ class Likelihood:
         constraints may be those of many toys, shapes (toys, bins) and (toys, constraints); then the points belong to
         the toys in equal blocks.
         """
-        normal, poisson = self.normal, self.poisson
         parameters = np.ascontiguousarray(parameters)
-        found = self.yields.evaluate(parameters, _rows(self.data), self._wall, value=value, information=information)
+        data, *constraints = self._tables
+        found = self.yields.evaluate(parameters, data, self._wall, value=value, information=information)
         results = found.value, found.gradient, found.information
-        pull = (normal.where, _rows(normal.centre), normal.error)
-        _kernels.constrain(parameters, *pull, poisson.where, _rows(poisson.counts), poisson.scale, _WALL, *results)
+        _kernels.constrain(parameters, *constraints, _WALL, *results)
         return results
 
     def hessians(self, parameters: Array) -> Array:
@@ -196,14 +195,18 @@ class Likelihood:
         return float(poisson.sum() + np.log(self.normal.error * np.sqrt(2.0 * np.pi)).sum())
 
     @cached_property
+    def _tables(self) -> tuple[NDArray[Any], ...]:
+        """Data and constraints as the compiled loops take them: one row, or one for each toy."""
+        normal, poisson = self.normal, self.poisson
+        data, centre, counts = (
+            np.ascontiguousarray(np.atleast_2d(one)) for one in (self.data, normal.centre, poisson.counts)
+        )
+        return data, normal.where, centre, normal.error, poisson.where, counts, poisson.scale
+
+    @cached_property
     def _wall(self) -> Array:
         expected = self.yields(self.start)
         return np.asarray(_WALL * np.where(expected > 0.0, expected, 1.0))
-
-
-def _rows(values: Array) -> Array:
-    """Return one row, or one for each toy."""
-    return np.ascontiguousarray(np.atleast_2d(values))
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _STEPS = 40
 _SHORTEST = 1e-6
 _DISTANCE = 1e-9
 _NOISE = 1e-6
-_MEMORY = 2**22
+_MEMORY = 2**17
 _COLUMNS = ("parameters", "values", "reached")
 
 
@@ -108,7 +108,7 @@ def minima(likelihood: Likelihood, start: Array, held: Mapping[int, Array | floa
 
 
 def blocks(likelihood: Likelihood) -> list[NDArray[np.int64]]:
-    """Return the toys of a likelihood of many in blocks that need a few ten megabytes for all second derivatives."""
+    """Return the toys of a likelihood of many in blocks whose derivatives fit into a processor's cache."""
     toys, size, yields = len(likelihood.data), len(likelihood.names), likelihood.yields
     cells = len(yields.bin) * (1 + (len(yields.alphas) if yields.morphs else 0))
     step = max(_MEMORY // (size * (size + cells)), 1)

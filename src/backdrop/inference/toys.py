@@ -72,13 +72,12 @@ def thrown(likelihood: Likelihood, parameters: Array, rngs: Iterable[np.random.G
     normal, poisson = likelihood.normal, likelihood.poisson
     rates = np.maximum(likelihood.yields(parameters), 0.0)
     auxiliary = np.maximum(poisson.scale * parameters[poisson.where], 0.0)
-    centre = parameters[normal.where]
-    draws = [(rng.poisson(rates), rng.normal(centre, normal.error), rng.poisson(auxiliary)) for rng in rngs]
-    data, centres, counts = (np.array(column, np.float64) for column in zip(*draws, strict=True))
+    draws = [(rng.poisson(rates), rng.standard_normal(len(normal.where)), rng.poisson(auxiliary)) for rng in rngs]
+    data, normals, counts = (np.array(column, np.float64) for column in zip(*draws, strict=True))
     return replace(
         likelihood,
         data=data,
-        normal=replace(normal, centre=centres),
+        normal=replace(normal, centre=parameters[normal.where] + normal.error * normals),
         poisson=replace(poisson, counts=counts),
     )
 
