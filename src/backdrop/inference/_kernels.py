@@ -21,29 +21,30 @@ SMOOTH, PIECEWISE, QUADRATIC = 0, 1, 2
 
 
 @numba.njit(cache=True, error_model="numpy")
-def bend(alpha: float, rule: int) -> tuple[float, float]:
-    """Return the even part of an interpolation, eight at plus and minus one, and its derivative."""
+def bend(alpha: float, rule: int) -> tuple[float, float, float]:
+    """Return the even part of an interpolation, eight at plus and minus one, and its two derivatives."""
     if rule == QUADRATIC:
-        return 8.0 * alpha * alpha, 16.0 * alpha
+        return 8.0 * alpha * alpha, 16.0 * alpha, 16.0
     if rule == PIECEWISE or abs(alpha) >= 1.0:
-        return 8.0 * abs(alpha), 8.0 * np.sign(alpha)
+        return 8.0 * abs(alpha), 8.0 * np.sign(alpha), 0.0
     square = alpha * alpha
     value = square * (15.0 + square * (3.0 * square - 10.0))
-    return value, alpha * (30.0 + square * (18.0 * square - 40.0))
+    return value, alpha * (30.0 + square * (18.0 * square - 40.0)), 30.0 + square * (90.0 * square - 120.0)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _norm(alpha: float, polynomial: Array, sides: Array) -> tuple[float, float]:
-    """Return the factor of a normalisation uncertainty and its derivative (pyhf's ``code4``)."""
+def _norm(alpha: float, polynomial: Array, sides: Array) -> tuple[float, float, float]:
+    """Return the factor of a normalisation uncertainty and its two derivatives (pyhf's ``code4``)."""
     if abs(alpha) >= 1.0:
         log = sides[0] if alpha > 0.0 else -sides[1]
-        return np.exp(alpha * log), log * np.exp(alpha * log)
-    value, slope, power = 1.0, 0.0, 1.0
-    for k in range(6):
-        slope += (k + 1) * polynomial[k] * power
-        power *= alpha
-        value += polynomial[k] * power
-    return value, slope
+        value = np.exp(alpha * log)
+        return value, log * value, log * log * value
+    value, slope, bow = 0.0, 0.0, 0.0
+    for k in range(6, -1, -1):
+        bow = bow * alpha + 2.0 * slope
+        slope = slope * alpha + value
+        value = value * alpha + (polynomial[k - 1] if k else 1.0)
+    return value, slope, bow
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -84,33 +85,37 @@ def evaluate(
     sides: Array,
     morphed: Array,
     tilts: Array,
+    bows: Array,
+    observed: bool,
     value: Array,
     gradient: Array,
     information: Array,
     cells: Array,
     rows: Array,
 ) -> None:
-    """Fill in the deviance of the data, its gradient and Fisher information, the cells and the rows of the jacobian.
+    """Fill in the deviance of the data, its gradient and information, the cells and the rows of the jacobian.
 
-    Shapes are (points,), (points, parameters), (points, parameters, parameters), (points, cells) and (points, bins,
-    parameters). The points belong to the data sets in equal blocks. The structure is that of lists in one array:
-    ``members[starts[b] : starts[b + 1]]`` are the cells of bin b, ``touched[heads[b] : heads[b + 1]]`` the parameters
-    that it depends on, the others with `first` are the shifts of a cell; `places` and `columns` say which of the
-    touched parameters a factor and a shift belong to.
+    The information is the expected (Fisher) one, or the observed one: the second derivatives. Shapes are (points,),
+    (points, parameters), (points, parameters, parameters), (points, cells) and (points, bins, parameters). The points
+    belong to the data sets in equal blocks. The structure is that of lists in one array: ``members[starts[b] :
+    starts[b + 1]]`` are the cells of bin b, ``touched[heads[b] : heads[b + 1]]`` the parameters that it depends on, the
+    others with `first` are the shifts of a cell; `places` and `columns` say which of the touched parameters a factor
+    and a shift belong to.
     """
     points, size = parameters.shape
     factors, chain = np.empty(size + 1 + norms.size), np.ones(size + 1 + norms.size)
+    turns = np.zeros(size + 1 + norms.size)
     factors[size] = 1.0
-    bends, row = np.empty((alphas.size, 3)), np.zeros(size)
+    bends, row = np.empty((alphas.size, 4)), np.zeros(size)
     for t in range(points):
         count = data[t * data.shape[0] // points]
         factors[:size] = parameters[t]
         for k in range(norms.size):
-            pair = _norm(parameters[t, norms[k]], polynomials[k], sides[k])
-            factors[size + 1 + k], chain[size + 1 + k] = pair
+            norm = _norm(parameters[t, norms[k]], polynomials[k], sides[k])
+            factors[size + 1 + k], chain[size + 1 + k], turns[size + 1 + k] = norm
         for s in range(alphas.size):
             bends[s, 0] = parameters[t, alphas[s]]
-            bends[s, 1], bends[s, 2] = bend(bends[s, 0], rules[s])
+            bends[s, 1], bends[s, 2], bends[s, 3] = bend(bends[s, 0], rules[s])
         for b in range(wall.size):
             rate, head, n = 0.0, heads[b], heads[b + 1] - heads[b]
             row[:n] = 0.0
@@ -151,15 +156,65 @@ def evaluate(
                 for i in range(n):
                     rows[t, b, touched[head + i]] = row[i]
             if information.size:
-                weight = 1.0 / max(rate, wall[b])
+                weight = _turn(count[b], rate, wall[b]) if observed else 1.0 / max(rate, wall[b])
                 for i in range(n):
                     scaled = weight * row[i]
                     for j in range(i + 1):
                         information[t, touched[head + i], touched[head + j]] += scaled * row[j]
+            if information.size and observed:
+                for m in range(starts[b], starts[b + 1]):
+                    c = members[m]
+                    shifted = nominal[c]
+                    for k in range(first[c], first[c + 1]):
+                        shifted += bends[shifts[k], 0] * mean[k] + bends[shifts[k], 1] * skew[k]
+                    if morphed.size:
+                        shifted += morphed[t, c]
+                    product = slope
+                    for j in range(slots.shape[1]):
+                        product *= factors[slots[c, j]]
+                    for k in range(first[c], first[c + 1]):
+                        p = alphas[shifts[k]]
+                        information[t, p, p] += product * bends[shifts[k], 3] * skew[k]
+                        if bows.size:
+                            for i in range(first[c], k + 1):
+                                twist = product * bows[t, c, shifts[k], shifts[i]]
+                                _add(information[t], p, alphas[shifts[i]], twist if i < k else twist / 2.0)
+                    for j in range(slots.shape[1]):
+                        if slots[c, j] == size:
+                            break
+                        p, others = touched[head + places[c, j]], slope
+                        for i in range(slots.shape[1]):
+                            if i != j:
+                                others *= factors[slots[c, i]]
+                        information[t, p, p] += others * shifted * turns[slots[c, j]]
+                        others *= chain[slots[c, j]]
+                        for k in range(first[c], first[c + 1]):
+                            tilt = mean[k] + bends[shifts[k], 2] * skew[k]
+                            if morphed.size:
+                                tilt += tilts[t, c, shifts[k]]
+                            _add(information[t], p, alphas[shifts[k]], others * tilt)
+                        for i in range(j):
+                            both = slope * shifted * chain[slots[c, i]] * chain[slots[c, j]]
+                            for k in range(slots.shape[1]):
+                                if k != i and k != j:
+                                    both *= factors[slots[c, k]]
+                            _add(information[t], p, touched[head + places[c, i]], both)
         if information.size:
             for i in range(size):
                 for j in range(i):
                     information[t, j, i] = information[t, i, j]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _add(information: Array, p: int, q: int, term: float) -> None:
+    """Add a mixed second derivative to the lower triangle; on the diagonal it counts twice."""
+    information[max(p, q), min(p, q)] += 2.0 * term if p == q else term
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _turn(count: float, rate: float, wall: float) -> float:
+    """Return the second derivative of the deviance."""
+    return count / rate**2 if rate >= wall else max(count, wall) / wall**2
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -180,6 +235,7 @@ def constrain(
     counts: Array,
     scale: Array,
     wall: float,
+    observed: bool,
     value: Array,
     gradient: Array,
     information: Array,
@@ -202,7 +258,8 @@ def constrain(
                 value[t] += rise
             gradient[t, p] += scale[k] * slope
             if information.size:
-                information[t, p, p] += scale[k] / max(parameters[t, p], wall)
+                turn = scale[k] ** 2 * _turn(seen[k], scale[k] * parameters[t, p], wall * scale[k])
+                information[t, p, p] += turn if observed else scale[k] / max(parameters[t, p], wall)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -212,39 +269,20 @@ def newton_steps(curvature: Array, slope: Array, moving: NDArray[np.bool_], step
     Where the curvature is not positive the promise is NaN.
     """
     points, size = slope.shape
-    index, unit, right = np.empty(size, np.int64), np.empty(size), np.empty(size)
-    lower = np.empty((size, size))
+    lower, unit, right = np.empty((size, size)), np.empty(size), np.empty(size)
     for t in range(points):
-        n = 0
-        for p in range(size):
-            steps[t, p] = 0.0
-            if moving[t, p]:
-                index[n], n = p, n + 1
-        positive = True
-        for i in range(n):
-            diagonal = curvature[t, index[i], index[i]]
-            positive = positive and diagonal > 0.0
-            unit[i] = 1.0 / np.sqrt(diagonal) if diagonal > 0.0 else 1.0
-        for i in range(n):
-            for j in range(i + 1):
-                total = curvature[t, index[i], index[j]] * unit[i] * unit[j]
-                for k in range(j):
-                    total -= lower[i, k] * lower[j, k]
-                if i > j:
-                    lower[i, j] = total / lower[j, j]
-                else:
-                    positive = positive and total > 1e-14
-                    lower[i, i] = np.sqrt(total) if total > 1e-14 else 1.0
-        expected[t] = np.nan
-        if not positive:
+        index = np.flatnonzero(moving[t])
+        n = index.size
+        steps[t] = 0.0
+        if not _factor(curvature[t], index, lower, unit, 1e-14):
+            expected[t] = np.nan
             continue
+        expected[t] = 0.0
         for i in range(n):
             total = slope[t, index[i]] * unit[i]
             for k in range(i):
                 total -= lower[i, k] * right[k]
             right[i] = total / lower[i, i]
-        expected[t] = 0.0
-        for i in range(n):
             expected[t] += right[i] * right[i]
         for i in range(n - 1, -1, -1):
             total = right[i]
@@ -252,6 +290,48 @@ def newton_steps(curvature: Array, slope: Array, moving: NDArray[np.bool_], step
                 total -= lower[k, i] * right[k]
             right[i] = total / lower[i, i]
             steps[t, index[i]] = right[i] * unit[i]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def variances(curvature: Array, free: NDArray[np.bool_], least: float, found: Array) -> None:
+    """Fill in the diagonal of the inverse curvature of the free parameters of each point; NaN where it has none."""
+    points, size = free.shape
+    lower, unit, column = np.empty((size, size)), np.empty(size), np.empty(size)
+    for t in range(points):
+        index = np.flatnonzero(free[t])
+        n = index.size
+        positive = _factor(curvature[t], index, lower, unit, least)
+        for i in range(n):
+            found[t, index[i]] = 0.0 if positive else np.nan
+        for i in range(n if positive else 0):
+            total = 0.0
+            for j in range(i, n):
+                entry = 1.0 if j == i else 0.0
+                for k in range(i, j):
+                    entry -= lower[j, k] * column[k]
+                column[j] = entry / lower[j, j]
+                total += column[j] * column[j]
+            found[t, index[i]] = total * unit[i] * unit[i]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _factor(matrix: Array, index: Index, lower: Array, unit: Array, least: float) -> bool:
+    """Fill in the Cholesky factor of some rows and columns, scaled to a unit diagonal; false if a pivot is small."""
+    for i in range(index.size):
+        diagonal = matrix[index[i], index[i]]
+        if not diagonal > 0.0:
+            return False
+        unit[i] = 1.0 / np.sqrt(diagonal)
+        for j in range(i + 1):
+            total = matrix[index[i], index[j]] * unit[i] * unit[j]
+            for k in range(j):
+                total -= lower[i, k] * lower[j, k]
+            if i > j:
+                lower[i, j] = total / lower[j, j]
+        if not total > least:
+            return False
+        lower[i, i] = np.sqrt(total)
+    return True
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -284,7 +364,7 @@ def morph(
         share[0], slope[0] = 1.0, 0.0
         for k in range(size):
             alpha = parameters[t, alphas[k]]
-            even, rise = bend(alpha, rule)
+            even, rise, _ = bend(alpha, rule)
             share[1 + 2 * k], share[2 + 2 * k] = alpha / 2.0 + even / 16.0, -alpha / 2.0 + even / 16.0
             slope[1 + 2 * k], slope[2 + 2 * k] = 0.5 + rise / 16.0, -0.5 + rise / 16.0
             share[0] -= even / 8.0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Evaluated", "Expectation", "expectation"]
 
 _LAST = 2**40
+_STEP = 1e-4
 _FACTORS = ("normfactor", "shapefactor", "shapesys", "staterror", "lumi")
 
 
@@ -45,7 +46,7 @@ class Evaluated(NamedTuple):
     gradient
         Its gradient, shape (points, parameters).
     information
-        Its Fisher information, shape (points, parameters, parameters), or empty.
+        Its information, shape (points, parameters, parameters), or empty.
     cells
         Expected yield of each cell, shape (points, cells), or empty.
     rows
@@ -147,6 +148,7 @@ class Expectation:
         *,
         value: bool = True,
         information: bool = False,
+        observed: bool = False,
         cells: bool = False,
         rows: bool = False,
     ) -> Evaluated:
@@ -161,7 +163,9 @@ class Expectation:
         wall
             Expectations below which the deviance goes on as a parabola, shape (bins,).
         value, information, cells, rows
-            Whether the value, the Fisher information, the yields of the cells and the jacobian are wanted.
+            Whether the value, the information, the yields of the cells and the jacobian are wanted.
+        observed
+            Whether the information is the observed one, the second derivatives, or the expected (Fisher) one.
         """
         points, size = parameters.shape
         result = Evaluated(
@@ -172,14 +176,23 @@ class Expectation:
             np.zeros((points, self.bins, size) if rows else (0, 0, 0)),
         )
         parameters = np.ascontiguousarray(parameters)
-        structure: tuple[Any, ...] = (*self._structure, *self._morphed(parameters), *result)
+        structure: tuple[Any, ...] = (*self._structure, *self._morphed(parameters, observed), observed, *result)
         _kernels.evaluate(parameters, data, wall, *structure)
         return result
 
-    def _morphed(self, parameters: Array) -> tuple[Array, Array]:
-        """Return what the moment morphing adds to the cells and to their slopes; nothing without any."""
+    def _morphed(self, parameters: Array, observed: bool) -> tuple[Array, Array, Array]:
+        """Return what the moment morphing adds to cells, slopes and second derivatives; nothing without any."""
         if not self.morphs:
-            return np.zeros((0, 0)), np.zeros((0, 0, 0))
+            return np.zeros((0, 0)), np.zeros((0, 0, 0)), np.zeros((0, 0, 0, 0))
+        cells, tilts = self._added(parameters)
+        bows = np.zeros((*tilts.shape, len(self.alphas)) if observed else (0, 0, 0, 0))
+        for shift, alpha in enumerate(self.alphas if observed else ()):
+            step = _STEP * (np.arange(parameters.shape[1]) == alpha)
+            up, down = (self._added(parameters + side * step)[1] for side in (1.0, -1.0))
+            bows[..., shift] = (up - down) / (2.0 * _STEP)
+        return cells, tilts, bows
+
+    def _added(self, parameters: Array) -> tuple[Array, Array]:
         cells = np.zeros((len(parameters), len(self.bin)))
         tilts = np.zeros((*cells.shape, len(self.alphas)))
         for one in self.morphs:

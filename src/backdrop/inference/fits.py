@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FitError, nearest
+from . import _kernels
 from .likelihood import Likelihood
 from .minimise import Points, blocks, minima
 
@@ -97,15 +98,9 @@ def bounded(likelihood: Likelihood, start: Array, poi: int) -> Points:
 
 
 def _errors(likelihood: Likelihood, best: Array) -> Array:
-    slopes = likelihood.many(best, value=False)[1]
+    _, slopes, information = likelihood.many(best, value=False, information=True, observed=True)
     stopped = likelihood.stopped(best, slopes) & ~likelihood.fixed
-    free = ~likelihood.fixed & ~stopped
-    both = free[:, :, None] & free[:, None, :]
-    information = np.where(both, likelihood.hessians(best), np.eye(free.shape[1]))
-    scale = np.sqrt(np.maximum(np.diagonal(information, axis1=1, axis2=2), 1e-300))
-    values, vectors = np.linalg.eigh(information / (scale[:, :, None] * scale[:, None, :]))
-    good = values[:, 0] > _FLAT
-    variances = (vectors**2 / np.where(good[:, None], values, np.nan)[:, None, :]).sum(axis=2) / scale**2
     # as in a single fit, a bound is as far as the likelihood has fallen by one half
-    edge = np.divide(0.5, np.abs(slopes), out=np.zeros_like(slopes), where=stopped)
-    return np.asarray(np.where(free, np.sqrt(variances), edge))
+    found = np.divide(0.25, slopes**2, out=np.zeros_like(slopes), where=stopped)
+    _kernels.variances(information, ~likelihood.fixed & ~stopped, _FLAT, found)
+    return np.sqrt(found)

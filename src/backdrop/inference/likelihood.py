@@ -94,33 +94,27 @@ class Likelihood:
         """Return the observed information, shape (parameters, parameters)."""
         return np.asarray(self.hessians(parameters[None])[0])
 
-    def many(self, parameters: Array, *, value: bool = True, information: bool = False) -> tuple[Array, Array, Array]:
-        """Return the values, the gradients and, if asked for, the expected information of many points.
+    def many(
+        self, parameters: Array, *, value: bool = True, information: bool = False, observed: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """Return the values, the gradients and the information of many points, as far as they are asked for.
 
-        Shapes are (points,), (points, parameters) and (points, parameters, parameters). Data and measurements behind
-        constraints may be those of many toys, shapes (toys, bins) and (toys, constraints); then the points belong to
-        the toys in equal blocks.
+        Shapes are (points,), (points, parameters) and (points, parameters, parameters). The information is the expected
+        (Fisher) or the observed one, the second derivatives. Data and measurements behind constraints may be those of
+        many toys, shapes (toys, bins) and (toys, constraints); then there is one point for each toy.
         """
         parameters = np.ascontiguousarray(parameters)
         data, *constraints = self._tables
-        found = self.yields.evaluate(parameters, data, self._wall, value=value, information=information)
+        found = self.yields.evaluate(
+            parameters, data, self._wall, value=value, information=information, observed=observed
+        )
         results = found.value, found.gradient, found.information
-        _kernels.constrain(parameters, *constraints, _WALL, *results)
+        _kernels.constrain(parameters, *constraints, _WALL, observed, *results)
         return results
 
     def hessians(self, parameters: Array) -> Array:
-        """Return the observed information of many points by central differences of the gradient.
-
-        Steps are 1e-4 of the standard deviation that the expected information gives.
-        """
-        information = self.many(parameters, value=False, information=True)[2]
-        points, size = parameters.shape
-        steps = 1e-4 / np.sqrt(np.maximum(np.diagonal(information, axis1=1, axis2=2), 1e-30))
-        moves = steps[:, :, None] * np.eye(size)
-        sides = [(parameters[:, None] + sign * moves).reshape(-1, size) for sign in (1.0, -1.0)]
-        up, down = (self.many(side, value=False)[1].reshape(points, size, size) for side in sides)
-        result = (up - down) / (2.0 * steps[:, :, None])
-        return np.asarray((result + result.swapaxes(1, 2)) / 2.0)
+        """Return the observed information of many points, shape (points, parameters, parameters)."""
+        return self.many(parameters, value=False, information=True, observed=True)[2]
 
     def toys(self, indices: Index | int) -> Likelihood:
         """Return the likelihood of one toy or some out of many; that of a single data set is itself."""
