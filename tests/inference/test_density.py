@@ -38,6 +38,14 @@ def test_beyond_its_ends_a_density_is_level() -> None:
     assert fine.integral(np.array([-1.0, 0.5, 3.0])) == pytest.approx([-2.0, 1.0, 6.0])
 
 
+def test_a_far_tail_keeps_its_digits() -> None:
+    edges = np.linspace(-20.0, 20.0, 161)
+    middle = (edges[1:] + edges[:-1]) / 2.0
+    fine = Interpolated(edges, stats.norm.pdf(middle))
+    found = fine.yields(edges[::2])
+    assert found[-1] == pytest.approx(found[0], rel=1e-9) and 0.0 < found[-1] < 1e-80
+
+
 def test_a_peak_is_lowered_by_the_documented_fraction() -> None:
     edges = np.linspace(-8.0, 8.0, 161)
     fine = Interpolated(edges, 1000.0 * np.diff(stats.norm.cdf(edges)))

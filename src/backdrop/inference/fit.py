@@ -159,10 +159,10 @@ def covariance(likelihood: Likelihood, best: Point) -> Array:
     A parameter that is stopped by its bound has the distance at which the likelihood has fallen by one half, and no
     correlation with others.
     """
-    slope = likelihood.gradient(best.parameters)
+    _, (slope,), (second,) = likelihood.many(best.parameters[None], value=False, information=True, observed=True)
     stopped = likelihood.stopped(best.parameters, slope) & ~likelihood.fixed
     free = np.flatnonzero(~likelihood.fixed & ~stopped)
-    information = likelihood.hessian(best.parameters)[np.ix_(free, free)]
+    information = second[np.ix_(free, free)]
     scale = np.sqrt(np.abs(np.diag(information)))
     flat = [likelihood.names[i] for i, size in zip(free, scale, strict=True) if size == 0.0]
     if flat:

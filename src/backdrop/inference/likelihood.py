@@ -109,7 +109,8 @@ class Likelihood:
             parameters, data, self._wall, value=value, information=information, observed=observed
         )
         results = found.value, found.gradient, found.information
-        _kernels.constrain(parameters, *constraints, _WALL, observed, *results)
+        rest: tuple[Any, ...] = (*constraints, _WALL, observed, *results)
+        _kernels.constrain(parameters, *rest)
         return results
 
     def hessians(self, parameters: Array) -> Array:

@@ -142,11 +142,14 @@ def newton(likelihood: Likelihood, start: Array, free: NDArray[np.bool_]) -> Poi
         steps, promised = np.empty(moving.shape), np.empty(len(alive))
         _kernels.newton_steps(curvature[alive], slopes[alive], moving, steps, promised)
         ends = (promised < 2.0 * _DISTANCE) | ((promised < _NOISE) & (length[alive] < _SHORTEST))
-        reached[alive[ends]] = True
-        # the last step lowers the value by nothing that can be seen, but brings the parameters closer
-        here[alive[ends]] = np.clip(here[alive[ends]] - steps[ends], lower, upper)
+        if ends.any():
+            reached[alive[ends]] = True
+            # the last step lowers the value by nothing that can be seen, but brings the parameters closer
+            here[alive[ends]] = np.clip(here[alive[ends]] - steps[ends], lower, upper)
         goes = ~ends & (promised >= 0.0) & (length[alive] >= _SHORTEST) & (taken[alive] < _STEPS)
         alive, steps = alive[goes], steps[goes]
+        if not len(alive):
+            break
         trial = np.clip(here[alive] - length[alive, None] * steps, lower, upper)
         found = likelihood.toys(alive).many(trial, information=True)
         fall = np.sum(slopes[alive] * (here[alive] - trial), axis=1)
