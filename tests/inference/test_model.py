@@ -277,6 +277,16 @@ def test_the_limit_from_toys_is_the_asymptotic_one_at_many_events() -> None:
     assert found.observed == pytest.approx(asymptotic.limit_observed, abs=4 * found.error + 0.05 * found.observed)
 
 
+def test_toys_of_a_handful_of_events_all_have_a_minimum() -> None:
+    """An event for each bin and templates known to half: factors of bins would like to be negative."""
+    falling = np.linspace(1.5, 0.5, 10)
+    shapes = {"a": (falling * np.linspace(0.8, 1.2, 10), falling * np.linspace(1.2, 0.8, 10))}
+    signal = Process(DoubleGaussian(5.0, 0.5, 1.0, 0.7, total=3.0), "mu")
+    background = Process(falling, "k", shapes, variance=0.2 * falling)
+    model = Model(np.arange(11.0), {"signal": signal, "background": background}, np.round(falling))
+    assert np.isfinite(Toys(model, toys=1000, seed=1).fits(1.0).parameters).all()
+
+
 def test_what_a_workspace_cannot_hold_is_measured_and_said() -> None:
     model = _paper()
     spec = model.workspace(most=1.0)
@@ -325,6 +335,8 @@ ONES = np.ones(30)
         ({"free": ("size",)}, ConfigError, "'size' is no nuisance of shapes alone"),
         ({"channel": "S R"}, ConfigError, "'S R' is no name"),
         ({"b": Process(ONES, "mu", {"mu": (ONES, ONES)})}, ConfigError, "'mu' is both a free factor and a nuisance"),
+        ({"b": Process(ONES, shapes={"a": (ONES,)})}, ConfigError, "'a' is not a pair of templates"),  # type: ignore[dict-item]
+        ({"b": Process(ONES, shapes={"stat_SR": (ONES, ONES)})}, ConfigError, "name of the bins' factors"),
         ({"b": Process(ONES[:3])}, ConfigError, r"process 'b': yields of shape \(3,\)"),
         ({"b": Process(ONES, shapes={"a": (ONES, -ONES)})}, FitError, r"'a' down is -1 in bin 0 \(100 to 102\)"),
         ({"b": Process(ONES, variance=-ONES)}, ConfigError, "variance for each bin"),

@@ -152,9 +152,14 @@ class Likelihood:
         return replace(self, poi=index)
 
     def limits(self, index: int) -> tuple[float | None, float | None]:
-        """Return the bounds of a parameter in a fit: those of free factors other than the signal strength."""
-        constrained = index in self.normal.where or index in self.poisson.where
-        return (None, None) if constrained or index == self.poi else (self.lower[index], self.upper[index])
+        """Return the bounds of a parameter in a fit: those of free factors other than the signal strength.
+
+        A Poisson constraint is bound enough; a factor with a Gaussian one is not negative.
+        """
+        if index in self.normal.where:
+            return 0.0 if self.lower[index] >= 0.0 else None, None
+        free = index not in self.poisson.where and index != self.poi
+        return (self.lower[index], self.upper[index]) if free else (None, None)
 
     @property
     def ndf(self) -> int:

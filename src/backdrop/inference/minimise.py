@@ -58,7 +58,8 @@ class Points:
 def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | None = None) -> Point:
     """Return the minimum over the parameters that are neither constant nor held.
 
-    Newton steps (:func:`newton`); where they do not get there, MIGRAD with the analytic gradient.
+    Newton steps (:func:`newton`), from the likelihood's own start if need be; where they do not get there, MIGRAD with
+    the analytic gradient.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | N
     full[list(held)] = list(held.values())
     free = ~likelihood.fixed
     free[list(held)] = False
-    found = newton(likelihood, full[None], free)
+    found = _descended(likelihood, full[None], free)
     if found.reached[0]:
         return Point(found.parameters[0], float(found.values[0]))
     return migrad(likelihood, full, np.flatnonzero(free))
@@ -99,7 +100,7 @@ def minima(likelihood: Likelihood, start: Array, held: Mapping[int, Array | floa
         full[:, index] = value
     free = ~likelihood.fixed
     free[list(held)] = False
-    found = [newton(likelihood.toys(part), full[part], free) for part in blocks(likelihood)]
+    found = [_descended(likelihood.toys(part), full[part], free) for part in blocks(likelihood)]
     best = Points(*(np.concatenate([getattr(one, name) for one in found]) for name in _COLUMNS))
     for toy in np.flatnonzero(~best.reached).tolist():
         point = migrad(likelihood.toys(toy), full[toy], np.flatnonzero(free))
@@ -115,13 +116,23 @@ def blocks(likelihood: Likelihood) -> list[NDArray[np.int64]]:
     return [np.arange(first, min(first + step, toys)) for first in range(0, toys, step)]
 
 
+def _descended(likelihood: Likelihood, start: Array, free: NDArray[np.bool_]) -> Points:
+    """Return the ends of Newton steps; where they get nowhere, of those from the likelihood's own start."""
+    found = newton(likelihood, start, free)
+    lost = np.flatnonzero(~found.reached)
+    if len(lost):
+        again = newton(likelihood.toys(lost), np.where(free, likelihood.start, start[lost]), free)
+        for name in _COLUMNS:
+            getattr(found, name)[lost] = getattr(again, name)
+    return found
+
+
 def newton(likelihood: Likelihood, start: Array, free: NDArray[np.bool_]) -> Points:
     """Return where Newton steps over the free parameters end, toy by toy.
 
     The steps use the Fisher information and later the second derivatives, until the estimated distance to the minimum
-    is below 1e-9; one that does not bring a tenth of what it promises is halved. Bounds hold for free factors other
-    than the signal strength (a constraint is bound enough): a parameter at its bound stays there as long as the
-    likelihood falls beyond it.
+    is below 1e-9; one that does not bring a tenth of what it promises is halved. Bounds hold as
+    `Likelihood.limits` says: a parameter at its bound stays there as long as the likelihood falls beyond it.
 
     Parameters
     ----------

@@ -194,6 +194,7 @@ class Model:
         start = np.concatenate([np.ones(factors), np.zeros(nuisances), np.ones(len(errors))])
         lower, upper = np.full(size, -np.inf), np.full(size, np.inf)
         lower[:factors], upper[:factors] = _FACTOR
+        lower[factors + nuisances :] = 0.0
         if self.poi is not None:
             start[0], lower[0], upper[0] = 0.0, *self._reach
         moving = np.flatnonzero(errors) + factors + nuisances
@@ -399,6 +400,11 @@ class Model:
         for name in (self.channel, *self.processes, *self.names):
             if clean(name) != name:
                 raise ConfigError(f"'{name}' is no name of letters, digits and underscores, such as '{clean(name)}'")
+        if self._stat in self.names:
+            raise ConfigError(f"'{self._stat}' is the name of the bins' factors; rename the parameter")
+        for name, process in self.processes.items():
+            if lone := [one for one, pair in process.shapes.items() if len(pair) != 2]:
+                raise ConfigError(f"process '{name}': shape '{lone[0]}' is not a pair of templates, up and down")
         if both := set(self._factors) & set(self._nuisances):
             raise ConfigError(f"'{min(both)}' is both a free factor and a nuisance; rename one of them")
         if self.poi is not None and all(one.factor != self.poi for one in self.processes.values()):
