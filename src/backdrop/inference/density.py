@@ -32,10 +32,14 @@ class Interpolated:
 
     Its integral is the sum of the contents.
 
-    **Assumes**: bins that are narrow where the density curves. Interpolation lowers a peak and fills a dip by about
-    ``h² f'' / 8``, for a Gaussian peak of width s by the fraction ``h² / (8 s²)``.
+    Assumes
+    -------
+    Bins that are narrow where the density curves. Interpolation lowers a peak and fills a dip by about ``h² f'' / 8``,
+    for a Gaussian peak of width s by the fraction ``h² / (8 s²)``.
 
-    **Fails when**: the contents fluctuate; every fluctuation becomes a structure.
+    Fails when
+    ----------
+    The contents fluctuate; every fluctuation becomes a structure.
 
     Parameters
     ----------

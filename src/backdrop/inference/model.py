@@ -73,11 +73,15 @@ class Model:
 
     :func:`fit`, :func:`scan`, :func:`ranking` and :class:`Toys` take a model as they take a workspace.
 
-    **Assumes**: a shape that is free, or constrained with templates that are wide compared with what may be wrong, and
-    independent of the other nuisances.
+    Assumes
+    -------
+    A shape that is free, or constrained with templates that are wide compared with what may be wrong, and independent
+    of the other nuisances.
 
-    **Fails when**: two free factors or nuisances change the yields alike, or the templates' statistics are poor and no
-    variance is given.
+    Fails when
+    ----------
+    Two free factors or nuisances change the yields alike, or the templates' statistics are poor and no variance is
+    given.
 
     Parameters
     ----------
@@ -117,7 +121,7 @@ class Model:
     >>> model = Model(edges, {"signal": signal, "background": background}, [910, 702, 598, 425, 331], free=("tilt",))
     >>> found = fit(model)
     >>> round(found.value, 2), round(found.error, 2)
-    (1.05, 0.61)
+    (1.12, 0.57)
     """
 
     edges: ArrayLike

@@ -40,9 +40,13 @@ RULES: dict[str, int] = {
 class Vertical:
     """Each bin's yield is the weighted sum of the templates' yields in it.
 
-    **Assumes**: small changes of a yield, not of a position.
+    Assumes
+    -------
+    Small changes of a yield, not of a position.
 
-    **Fails when**: a peak moves by more than its width; halfway there are two peaks.
+    Fails when
+    ----------
+    A peak moves by more than its width; halfway there are two peaks.
     """
 
     rule: Rule = "smooth"
@@ -60,10 +64,14 @@ class Moment:
     is ``sum c_i N_i``. Several nuisances add up in weights, mean and width. `quadratic` has the weights of the
     reference, `smooth` the same at zero and plus and minus one, but straight lines beyond.
 
-    **Assumes**: densities that die out at the ends of the templates' range, or hardly change there: what is moved in
-    from beyond is the density at the end.
+    Assumes
+    -------
+    Densities that die out at the ends of the templates' range, or hardly change there: what is moved in from beyond is
+    the density at the end.
 
-    **Fails when**: a distribution is cut off steeply, or nuisances are so far out that the width becomes zero.
+    Fails when
+    ----------
+    A distribution is cut off steeply, or nuisances are so far out that the width becomes zero.
 
     References
     ----------

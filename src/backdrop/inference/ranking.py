@@ -47,7 +47,7 @@ def ranking(source: Mapping[str, Any] | Model, *, poi: str | None = None) -> dic
 
     References
     ----------
-    The table of impacts of JHEP 2022, 001 (ancestral sampling), section 2.9.
+    Chisholm et al., Non-parametric data-driven background modelling using conditional probabilities, table 4.
     """
     likelihood, _ = opened(source)
     likelihood = likelihood if poi is None else likelihood.with_poi(poi)
