@@ -55,7 +55,7 @@ suppress_warnings = ["ref.python"]
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!backdrop\.).*"),
     # types that stand in signatures and are nobody's to use
-    (r"py:class", r"backdrop\.(io\.reading|io\.terms|inference\.label)\..*"),
+    (r"py:class", r"backdrop\.(io\.reading|io\.terms|inference\.label|inference\.likelihood)\..*"),
 ]
 
 html_theme = "furo"

@@ -96,8 +96,15 @@ def test_the_derivatives_are_those_of_the_value(spec: dict[str, Any]) -> None:
         steps = np.diag(1e-5 / np.sqrt(np.diag(likelihood.information(parameters))))
         rises = np.array([likelihood(parameters + step) - likelihood(parameters - step) for step in steps])
         np.testing.assert_allclose(likelihood.gradient(parameters) * np.diag(steps) * 2, rises, atol=2e-11, rtol=1e-6)
-        rows = [likelihood.yields.pulled(parameters, row) for row in np.eye(likelihood.yields.bins)]
-        np.testing.assert_allclose(likelihood.yields.jacobian(parameters), rows, atol=1e-12)
+        turns = np.array(
+            [likelihood.gradient(parameters + step) - likelihood.gradient(parameters - step) for step in steps]
+        )
+        scale = np.outer(np.diag(steps), np.diag(steps))
+        turns = turns * np.diag(steps) / 2
+        np.testing.assert_allclose(likelihood.hessian(parameters) * scale, turns, atol=1e-6 * np.abs(turns).max())
+        moved = [(likelihood.yields(parameters + step) - likelihood.yields(parameters - step)) / 2 for step in steps]
+        rows = likelihood.yields.jacobian(parameters) * np.diag(steps)
+        np.testing.assert_allclose(rows, np.transpose(moved), atol=1e-10)
 
 
 def test_a_negative_expectation_leads_back_to_a_positive_one() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import FitError
+from . import _kernels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["Cell", "Expectation", "expectation"]
+    from .morph import Morphed
 
+__all__ = ["Cell", "Evaluated", "Expectation", "expectation"]
+
+_LAST = 2**40
+_STEP = 1e-4
 _FACTORS = ("normfactor", "shapefactor", "shapesys", "staterror", "lumi")
 
 
@@ -31,13 +36,38 @@ class Cell:
     where: slice
 
 
+class Evaluated(NamedTuple):
+    """The deviance of data at many points, and what was asked for beside it.
+
+    Attributes
+    ----------
+    value
+        Half the deviance of the data, shape (points,), or empty.
+    gradient
+        Its gradient, shape (points, parameters).
+    information
+        Its information, shape (points, parameters, parameters), or empty.
+    cells
+        Expected yield of each cell, shape (points, cells), or empty.
+    rows
+        The jacobian of the bins, shape (points, bins, parameters), or empty.
+    """
+
+    value: Array
+    gradient: Array
+    information: Array
+    cells: Array
+    rows: Array
+
+
 @dataclass(frozen=True, eq=False)
 class Expectation:
     """Expected yields ``lambda_b = sum over samples of product of factors * (nominal + sum_k shift_k(alpha_k))``.
 
-    A shift is ``alpha S + c(alpha) A``: linear outside [-1, 1] with the slope of either side, and a polynomial between
-    that has the same first and second derivative at the ends (pyhf's ``code4p``). All arrays run over the cells, the
-    bins of every sample of every channel one after the other.
+    A shift is ``alpha S + c(alpha) A``. Its rule is smooth (0): linear outside [-1, 1] with the slope of either side,
+    and a polynomial between that has the same first and second derivative at the ends (pyhf's ``code4p``), piecewise
+    linear (1), or quadratic (2). All arrays run over the cells, the bins of every sample of every channel one after the
+    other.
 
     Attributes
     ----------
@@ -59,6 +89,12 @@ class Expectation:
         Its coefficients of alpha^1 to alpha^6 between -1 and 1, shape (norms, 6).
     sides
         The logarithms of its factors at +1 and -1, shape (norms, 2).
+    size
+        The number of parameters.
+    rules
+        Rule of each shift, shape (shifts,).
+    morphs
+        Samples whose yields are morphed by their moments, instead of nominal and shifts.
     """
 
     layout: tuple[Cell, ...]
@@ -71,6 +107,9 @@ class Expectation:
     norms: Index
     polynomials: Array
     sides: Array
+    size: int
+    rules: Index
+    morphs: tuple[Morphed, ...] = ()
 
     @cached_property
     def bins(self) -> int:
@@ -91,90 +130,98 @@ class Expectation:
 
     def cells(self, parameters: Array) -> Array:
         """Return the expected yield of each sample in each bin, shape (cells,)."""
-        factors, shifted = self._parts(parameters)
-        return np.asarray(shifted * factors.prod(axis=1))
-
-    def pulled(self, parameters: Array, slope: Array) -> Array:
-        """Return ``sum_b slope_b d lambda_b / d parameter``, shape (parameters,)."""
-        factors, shifted = self._parts(parameters)
-        weight = slope[self.bin]
-        slots = np.zeros(len(parameters) + 1 + len(self.norms))
-        for j, others in enumerate(_others(factors)):
-            slots += np.bincount(self.slots[:, j], weight * shifted * others, len(slots))
-        result = self._chained(parameters, slots)
-        moved = weight * factors.prod(axis=1)
-        result[self.alphas] += self.mean @ moved + _bend_slope(parameters[self.alphas]) * (self.skew @ moved)
-        return result
+        return np.asarray(self._at(parameters).cells[0])
 
     def jacobian(self, parameters: Array) -> Array:
         """Return ``d lambda_b / d parameter``, shape (bins, parameters)."""
-        return self.linear(parameters)[1]
+        return np.asarray(self._at(parameters, rows=True).rows[0])
 
-    def linear(self, parameters: Array) -> tuple[Array, Array]:
-        """Return the yields, shape (bins,), and their derivatives, shape (bins, parameters)."""
-        factors, shifted = self._parts(parameters)
-        product = factors.prod(axis=1)
-        slots = np.zeros((len(parameters) + 1 + len(self.norms), self.bins))
-        for j, others in enumerate(_others(factors)):
-            np.add.at(slots, (self.slots[:, j], self.bin), shifted * others)
-        result = self._chained(parameters, slots)
-        slopes = self.mean + _bend_slope(parameters[self.alphas])[:, None] * self.skew if self._bent else self.mean
-        slopes = slopes * product
-        for cell in self.layout:
-            first = self.bin[cell.where.start]
-            result[self.alphas, first : first + cell.where.stop - cell.where.start] += slopes[:, cell.where]
-        rates = np.asarray(np.bincount(self.bin, shifted * product, self.bins), np.float64)
-        return rates, result.T
+    def _at(self, parameters: Array, *, rows: bool = False) -> Evaluated:
+        nothing = np.zeros(self.bins)
+        return self.evaluate(parameters[None], nothing[None], nothing + 1.0, value=False, cells=True, rows=rows)
 
-    @cached_property
-    def _bent(self) -> bool:
-        return bool(self.skew.any())
+    def evaluate(
+        self,
+        parameters: Array,
+        data: Array,
+        wall: Array,
+        *,
+        value: bool = True,
+        information: bool = False,
+        observed: bool = False,
+        cells: bool = False,
+        rows: bool = False,
+    ) -> Evaluated:
+        """Return the deviance of data and its derivatives at many points.
 
-    def _parts(self, parameters: Array) -> tuple[Array, Array]:
-        """Return the factors of each cell, shape (cells, m), and its yield before them."""
-        alpha = parameters[self.alphas]
-        shifted = self.nominal + alpha @ self.mean
-        if self._bent:
-            shifted += _bend(alpha) @ self.skew
-        return np.concatenate([parameters, [1.0], self._norm(parameters)[0]])[self.slots], np.asarray(shifted)
-
-    def _chained(self, parameters: Array, slots: Array) -> Array:
-        """Return the derivatives in the parameters from those in the factors, shape (parameters, ...)."""
-        size = len(parameters)
-        result = slots[:size].copy()
-        slopes = self._norm(parameters)[1]
-        np.add.at(result, self.norms, (slots[size + 1 :].T * slopes).T)
+        Parameters
+        ----------
+        parameters
+            The points, shape (points, parameters).
+        data
+            Counts, shape (sets, bins); the points belong to the sets in equal blocks.
+        wall
+            Expectations below which the deviance goes on as a parabola, shape (bins,).
+        value, information, cells, rows
+            Whether the value, the information, the yields of the cells and the jacobian are wanted.
+        observed
+            Whether the information is the observed one, the second derivatives, or the expected (Fisher) one.
+        """
+        points, size = parameters.shape
+        result = Evaluated(
+            np.zeros(points if value else 0),
+            np.zeros((points, size)),
+            np.zeros((points, size, size) if information else (0, 0, 0)),
+            np.empty((points, len(self.bin)) if cells else (0, 0)),
+            np.zeros((points, self.bins, size) if rows else (0, 0, 0)),
+        )
+        parameters = np.ascontiguousarray(parameters)
+        structure: tuple[Any, ...] = (*self._structure, *self._morphed(parameters, observed), observed, *result)
+        _kernels.evaluate(parameters, data, wall, *structure)
         return result
 
-    def _norm(self, parameters: Array) -> tuple[Array, Array]:
-        """Return the factors of the normalisation uncertainties and their derivatives (pyhf's ``code4``)."""
-        if len(self.norms) == 0:
-            return np.zeros(0), np.zeros(0)
-        alpha = parameters[self.norms]
-        powers = alpha[:, None] ** np.arange(7)
-        inside = 1.0 + (self.polynomials * powers[:, 1:]).sum(axis=1)
-        slope = (self.polynomials * powers[:, :-1] * np.arange(1, 7)).sum(axis=1)
-        log = np.where(alpha > 0.0, self.sides[:, 0], -self.sides[:, 1])
-        outside = np.exp(alpha * log)
-        far = np.abs(alpha) >= 1.0
-        return np.where(far, outside, inside), np.where(far, log * outside, slope)
+    def _morphed(self, parameters: Array, observed: bool) -> tuple[Array, Array, Array]:
+        """Return what the moment morphing adds to cells, slopes and second derivatives; nothing without any."""
+        if not self.morphs:
+            return np.zeros((0, 0)), np.zeros((0, 0, 0)), np.zeros((0, 0, 0, 0))
+        cells, tilts = self._added(parameters)
+        bows = np.zeros((*tilts.shape, len(self.alphas)) if observed else (0, 0, 0, 0))
+        for shift, alpha in enumerate(self.alphas if observed else ()):
+            step = _STEP * (np.arange(parameters.shape[1]) == alpha)
+            up, down = (self._added(parameters + side * step)[1] for side in (1.0, -1.0))
+            bows[..., shift] = (up - down) / (2.0 * _STEP)
+        return cells, tilts, bows
 
+    def _added(self, parameters: Array) -> tuple[Array, Array]:
+        cells = np.zeros((len(parameters), len(self.bin)))
+        tilts = np.zeros((*cells.shape, len(self.alphas)))
+        for one in self.morphs:
+            one.add(parameters, cells, tilts)
+        return cells, tilts
 
-def _others(factors: Array) -> Iterator[Array]:
-    """Yield, for each column of factors, the product of the other columns."""
-    for j in range(factors.shape[1]):
-        yield factors[:, [i for i in range(factors.shape[1]) if i != j]].prod(axis=1)
-
-
-def _bend(alpha: Array) -> Array:
-    square = alpha**2
-    return np.where(square < 1.0, square * (15.0 + square * (3.0 * square - 10.0)), 8.0 * np.abs(alpha))
-
-
-def _bend_slope(alpha: Array) -> Array:
-    square = alpha**2
-    inside = alpha * (30.0 + square * (18.0 * square - 40.0))
-    return np.where(square < 1.0, inside, 8.0 * np.sign(alpha))
+    @cached_property
+    def _structure(self) -> tuple[NDArray[Any], ...]:
+        """The model as lists in arrays, which the compiled loops take."""
+        size = self.size
+        order = np.argsort(self.bin, kind="stable").astype(np.int64)
+        starts = np.searchsorted(self.bin[order], np.arange(self.bins + 1)).astype(np.int64)
+        moved = (self.mean != 0.0) | (self.skew != 0.0)
+        for one in self.morphs:
+            moved[np.ix_(one.shifts, one.cells)] = True
+        cell, shift = np.nonzero(moved.T)
+        first = np.searchsorted(cell, np.arange(len(self.bin) + 1)).astype(np.int64)
+        slots = np.sort(self.slots + np.where(self.slots == size, _LAST, 0), axis=1)
+        slots[slots >= _LAST] = size
+        owner = np.concatenate([np.arange(size), [-1], self.norms])[slots]
+        pairs = [(np.repeat(self.bin, slots.shape[1]), owner.ravel()), (self.bin[cell], self.alphas[shift])]
+        bins, parameters = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        keys = np.unique((bins * (size + 1) + parameters)[parameters >= 0])
+        heads = np.searchsorted(keys, np.arange(self.bins + 1) * (size + 1)).astype(np.int64)
+        places = [np.searchsorted(keys, b * (size + 1) + p) - heads[b] for b, p in pairs]
+        touched = keys % (size + 1)
+        cells = (starts, order, heads, touched, self.nominal, slots, places[0].reshape(slots.shape), first, shift)
+        shifts = (places[1], self.mean.T[cell, shift], self.skew.T[cell, shift], self.alphas, self.rules)
+        return (*cells, *shifts, self.norms, self.polynomials, self.sides)
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -268,6 +315,8 @@ class _Reader:
             np.array([index for index, _, _ in self._norms], np.int64),
             _polynomials(sides),
             np.log(sides),
+            self._size,
+            np.full(len(self._shifts), _kernels.SMOOTH, np.int64),
         )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..errors import ConfigError, FitError
 from .label import LESS, Label
-from .likelihood import Likelihood, read
+from .likelihood import Likelihood
 from .limits import Asymptotic, discovery, interval
 from .minimise import Point, Profile, minimise
+from .model import Model, opened
 from .result import FitResult, Fitted, Parameter
 
 if TYPE_CHECKING:
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["fit", "scan"]
+__all__ = ["covariance", "fit", "scan"]
 
 _FLAT = 1e-7
+_FURTHER = ("interval", "limit_observed", "limit_expected", "p0", "significance")
 
 
-def fit(workspace: Mapping[str, Any], *, poi: str | None = None, level: float = 0.95) -> FitResult:
-    """Fit a pyhf workspace: signal strength, nuisances, yields, upper limits and significance.
+def fit(workspace: Mapping[str, Any] | Model, *, poi: str | None = None, level: float | None = 0.95) -> FitResult:
+    """Fit a pyhf workspace or a model: signal strength, nuisances, yields, upper limits and significance.
 
     The likelihood is pyhf's, ``prod Pois(n_b | lambda_b) prod constraints``, minimised with its exact gradient by
     Newton steps, or MIGRAD where they fail; errors are from the second derivatives at the minimum (as HESSE), the
@@ -41,11 +43,12 @@ def fit(workspace: Mapping[str, Any], *, poi: str | None = None, level: float = 
     ----------
     workspace
         As :func:`backdrop.workspace` makes it, or any with histosys, normsys, normfactor, shapefactor,
-        shapesys, lumi, and staterror within one channel.
+        shapesys, lumi, and staterror within one channel; or a :class:`Model`.
     poi
         The signal strength, if it is not the one that the workspace names.
     level
-        Confidence level of the upper limits.
+        Confidence level of the upper limits; with None, whatever takes further fits is left out: limits, interval and
+        p-value.
 
     Returns
     -------
@@ -78,27 +81,25 @@ def fit(workspace: Mapping[str, Any], *, poi: str | None = None, level: float = 
     >>> round(result.value, 4), round(result.error, 4)
     (2.1, 1.1)
     """
-    if not 0.0 < level < 1.0:
+    if level is not None and not 0.0 < level < 1.0:
         raise ConfigError(f"level = {level} is no confidence level; give a number between 0 and 1, such as 0.95")
-    likelihood = read(workspace)
+    likelihood, label = opened(workspace)
     likelihood = likelihood if poi is None else likelihood.with_poi(poi)
-    label = Label.parse(workspace["measurements"][0]["name"]) or Label()
     if likelihood.poi is None:
         best = minimise(likelihood, likelihood.start)
-        found: dict[str, Any] = dict.fromkeys(("value", "error", "interval", "limit_observed", "limit_expected"))
-        found |= dict.fromkeys(("p0", "significance"))
-        covariance = _covariance(likelihood, best)
+        found: dict[str, Any] = dict.fromkeys(("value", "error", *_FURTHER))
+        spread = covariance(likelihood, best)
     else:
         profile = Profile(likelihood, likelihood.poi, likelihood.start)
         best = profile.best
-        covariance = _covariance(likelihood, best)
-        found = _strength(profile, float(np.sqrt(covariance[likelihood.poi, likelihood.poi])), level, label)
+        spread = covariance(likelihood, best)
+        found = _strength(profile, float(np.sqrt(spread[likelihood.poi, likelihood.poi])), level, label)
     return FitResult(
         poi=None if likelihood.poi is None else likelihood.names[likelihood.poi],
         level=level,
-        parameters=_parameters(likelihood, best, covariance),
-        impacts=_impacts(likelihood, covariance),
-        postfit=_postfit(likelihood, best, covariance, label),
+        parameters=_parameters(likelihood, best, spread),
+        impacts=_impacts(likelihood, spread),
+        postfit=_postfit(likelihood, best, spread, label),
         deviance=max(2.0 * best.value, 0.0),
         ndf=likelihood.ndf,
         asimov_channels=label.asimov,
@@ -107,7 +108,9 @@ def fit(workspace: Mapping[str, Any], *, poi: str | None = None, level: float = 
     )
 
 
-def scan(workspace: Mapping[str, Any], values: Sequence[float], *, poi: str | None = None) -> NDArray[np.float64]:
+def scan(
+    workspace: Mapping[str, Any] | Model, values: Sequence[float], *, poi: str | None = None
+) -> NDArray[np.float64]:
     """Return twice the rise of the profiled negative log-likelihood at values of a free factor, shape (values,).
 
     Where it is one and four are the ends of the intervals of one and two standard deviations.
@@ -126,7 +129,7 @@ def scan(workspace: Mapping[str, Any], values: Sequence[float], *, poi: str | No
     FitError
         If there is no such free factor, the workspace cannot be read or a fit does not converge.
     """
-    likelihood = read(workspace)
+    likelihood, _ = opened(workspace)
     likelihood = likelihood if poi is None else likelihood.with_poi(poi)
     if likelihood.poi is None:
         raise FitError("the workspace has no signal strength to scan; name a free factor with poi=")
@@ -134,28 +137,32 @@ def scan(workspace: Mapping[str, Any], values: Sequence[float], *, poi: str | No
     return np.array([profile.rise(float(value)) for value in values])
 
 
-def _strength(profile: Profile, error: float, level: float, label: Label) -> dict[str, Any]:
+def _strength(profile: Profile, error: float, level: float | None, label: Label) -> dict[str, Any]:
     """Return the results that concern the signal strength."""
+    found: dict[str, Any] = dict.fromkeys(_FURTHER) | {"value": profile.strength, "error": error}
+    if level is None:
+        return found
+    found["interval"] = interval(profile, error)
+    if not label.asimov:
+        found["p0"], found["significance"] = discovery(profile)
     none = profile.at(0.0)
     asimov = Profile(profile.likelihood.asimov(none.parameters), profile.poi, none.parameters)
     limits = Asymptotic(profile, asimov, level, error)
-    found: dict[str, Any] = {"value": profile.strength, "error": error, "interval": interval(profile, error)}
     found["limit_expected"] = limits.expected()
     found["limit_observed"] = None if label.asimov else limits.observed()
-    found["p0"], found["significance"] = (None, None) if label.asimov else discovery(profile)
     return found
 
 
-def _covariance(likelihood: Likelihood, best: Point) -> Array:
+def covariance(likelihood: Likelihood, best: Point) -> Array:
     """Return the covariance of the parameters, zero for constant ones, shape (parameters, parameters).
 
     A parameter that is stopped by its bound has the distance at which the likelihood has fallen by one half, and no
     correlation with others.
     """
-    slope = likelihood.gradient(best.parameters)
+    _, (slope,), (second,) = likelihood.many(best.parameters[None], value=False, information=True, observed=True)
     stopped = likelihood.stopped(best.parameters, slope) & ~likelihood.fixed
     free = np.flatnonzero(~likelihood.fixed & ~stopped)
-    information = likelihood.hessian(best.parameters)[np.ix_(free, free)]
+    information = second[np.ix_(free, free)]
     scale = np.sqrt(np.abs(np.diag(information)))
     flat = [likelihood.names[i] for i, size in zip(free, scale, strict=True) if size == 0.0]
     if flat:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import ExportError
 
-__all__ = ["LESS", "Label", "Names", "clean"]
+__all__ = ["LESS", "Approximation", "Label", "Names", "clean"]
 
 
 LESS = "_less_"
@@ -52,6 +53,36 @@ class Names:
         return plain
 
 
+class Approximation(NamedTuple):
+    """Nuisances that a workspace holds as constrained vertical shapes though they are not, and what that does.
+
+    The signal strength of the fit has moved by `moved` of its error, which has become `ratio` times as large.
+    """
+
+    nuisances: tuple[str, ...]
+    moved: float
+    ratio: float
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The entries of a label: both numbers in thousandths, then the names."""
+        return str(round(1000.0 * self.moved)), str(round(1000.0 * self.ratio)), *self.nuisances
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Approximation:
+        """Restore what `words` gives."""
+        return cls(tuple(words[2:]), int(words[0]) / 1000.0, int(words[1]) / 1000.0)
+
+    @property
+    def note(self) -> str:
+        """The same as a sentence."""
+        return (
+            f"{', '.join(self.nuisances)}: constrained shapes between the yields at plus and minus one stand for "
+            f"nuisances that were free or morphed in another way; that moved the signal strength by {self.moved:.3f} "
+            f"of its error, and made the error {self.ratio:.3f} times as large"
+        )
+
+
 @dataclass(frozen=True)
 class Label:
     """What a workspace's numbers are, kept in the name of its measurement: the schema has no place for notes.
@@ -68,6 +99,8 @@ class Label:
         (sample, channel) to the bins where an empty or negative yield, nominal or varied, was set to the floor.
     uncorrelated
         (sample, channel) to the bins whose replica variance is a factor of the bin's own.
+    approximate
+        Nuisances that a workspace cannot hold as they are.
 
     Examples
     --------
@@ -82,6 +115,7 @@ class Label:
     asimov: tuple[str, ...] = ()
     floored: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
     uncorrelated: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+    approximate: Approximation | None = None
 
     @property
     def text(self) -> str:
@@ -90,6 +124,7 @@ class Label:
         parts += [("asimov", *self.asimov)] if self.asimov else []
         for word, places in (("floor", self.floored), ("uncorrelated", self.uncorrelated)):
             parts += [(word, *place, *map(str, bins)) for place, bins in places.items()]
+        parts += [("approximate", *self.approximate.words)] if self.approximate else []
         return ".".join("-".join(part) for part in parts)
 
     @classmethod
@@ -97,15 +132,18 @@ class Label:
         """Return the label that a measurement's name holds, None if it is another program's name."""
         lists: dict[str, tuple[str, ...]] = {"observed": (), "asimov": ()}
         places: dict[str, dict[tuple[str, str], tuple[int, ...]]] = {"floor": {}, "uncorrelated": {}}
+        approximate = None
         for part in text.split("."):
             word, *entries = part.split("-")
-            if word in lists and entries:
+            if word == "approximate" and len(entries) > 2 and all(entry.isdigit() for entry in entries[:2]):
+                approximate = Approximation.of(entries)
+            elif word in lists and entries:
                 lists[word] = tuple(entries)
             elif word in places and len(entries) > 2 and all(entry.isdigit() for entry in entries[2:]):
                 places[word][entries[0], entries[1]] = tuple(map(int, entries[2:]))
             else:
                 return None
-        return cls(lists["observed"], lists["asimov"], places["floor"], places["uncorrelated"])
+        return cls(lists["observed"], lists["asimov"], places["floor"], places["uncorrelated"], approximate)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -122,6 +160,7 @@ class Label:
             "their variance there is a factor of each bin's own, not correlated with other bins"
             for (sample, channel), bins in self.uncorrelated.items()
         ]
+        notes += [self.approximate.note] if self.approximate else []
         return tuple(notes)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FitError, nearest
+from . import _kernels
 from .expectation import Expectation, expectation
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Likelihood:
     yields
         The expectation.
     data
-        Observed counts, shape (bins,).
+        Observed counts, shape (bins,), or those of many toys, shape (toys, bins).
     normal, poisson
         The constraints.
     """
@@ -79,43 +80,51 @@ class Likelihood:
 
     def __call__(self, parameters: Array) -> float:
         """Return the value."""
-        normal, poisson = self.normal, self.poisson
-        value = float(_deviance(self.data, self.yields(parameters), self._wall).sum())
-        if len(poisson.where):
-            rates = poisson.scale * parameters[poisson.where]
-            value += float(_deviance(poisson.counts, rates, _WALL * poisson.scale).sum())
-        pulls = (parameters[normal.where] - normal.centre) / normal.error
-        return value + float(pulls @ pulls) / 2.0
+        return float(self.many(parameters[None])[0][0])
 
     def gradient(self, parameters: Array) -> Array:
         """Return the gradient, shape (parameters,)."""
-        slope = _slope(self.data, self.yields(parameters), self._wall)
-        return self._constrained(parameters, self.yields.pulled(parameters, slope))
-
-    def local(self, parameters: Array) -> tuple[Array, Array]:
-        """Return the gradient and the expected (Fisher) information, which is never negative."""
-        normal, poisson = self.normal, self.poisson
-        rates, slopes = self.yields.linear(parameters)
-        gradient = self._constrained(parameters, slopes.T @ _slope(self.data, rates, self._wall))
-        information = slopes.T @ (slopes / np.maximum(rates, self._wall)[:, None])
-        information[poisson.where, poisson.where] += poisson.scale / np.maximum(parameters[poisson.where], _WALL)
-        information[normal.where, normal.where] += 1.0 / normal.error**2
-        return gradient, information
+        return np.asarray(self.many(parameters[None], value=False)[1][0])
 
     def information(self, parameters: Array) -> Array:
-        """Return the expected (Fisher) information, shape (parameters, parameters)."""
-        return self.local(parameters)[1]
+        """Return the expected (Fisher) information, which is never negative, shape (parameters, parameters)."""
+        return np.asarray(self.many(parameters[None], value=False, information=True)[2][0])
 
     def hessian(self, parameters: Array) -> Array:
-        """Return the observed information by central differences of the gradient, shape (parameters, parameters)."""
-        steps = 1e-4 / np.sqrt(np.maximum(np.diag(self.information(parameters)), 1e-30))
-        rows = []
-        for step, unit in zip(steps, np.eye(len(parameters)), strict=True):
-            rows.append(
-                (self.gradient(parameters + step * unit) - self.gradient(parameters - step * unit)) / (2 * step)
-            )
-        result = np.array(rows)
-        return np.asarray((result + result.T) / 2.0)
+        """Return the observed information, shape (parameters, parameters)."""
+        return np.asarray(self.hessians(parameters[None])[0])
+
+    def many(
+        self, parameters: Array, *, value: bool = True, information: bool = False, observed: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """Return the values, the gradients and the information of many points, as far as they are asked for.
+
+        Shapes are (points,), (points, parameters) and (points, parameters, parameters). The information is the expected
+        (Fisher) or the observed one, the second derivatives. Data and measurements behind constraints may be those of
+        many toys, shapes (toys, bins) and (toys, constraints); then there is one point for each toy.
+        """
+        parameters = np.ascontiguousarray(parameters)
+        data, *constraints = self._tables
+        found = self.yields.evaluate(
+            parameters, data, self._wall, value=value, information=information, observed=observed
+        )
+        results = found.value, found.gradient, found.information
+        rest: tuple[Any, ...] = (*constraints, _WALL, observed, *results)
+        _kernels.constrain(parameters, *rest)
+        return results
+
+    def hessians(self, parameters: Array) -> Array:
+        """Return the observed information of many points, shape (points, parameters, parameters)."""
+        return self.many(parameters, value=False, information=True, observed=True)[2]
+
+    def toys(self, indices: Index | int) -> Likelihood:
+        """Return the likelihood of one toy or some out of many; that of a single data set is itself."""
+        parts = [self.data, self.normal.centre, self.poisson.counts]
+        if all(one.ndim == 1 for one in parts):
+            return self
+        data, centre, counts = (one if one.ndim == 1 else one[indices] for one in parts)
+        normal, poisson = replace(self.normal, centre=centre), replace(self.poisson, counts=counts)
+        return replace(self, data=data, normal=normal, poisson=poisson)
 
     def asimov(self, parameters: Array) -> Likelihood:
         """Return the likelihood of the data set, auxiliary ones included, that equals its expectation."""
@@ -143,16 +152,21 @@ class Likelihood:
         return replace(self, poi=index)
 
     def limits(self, index: int) -> tuple[float | None, float | None]:
-        """Return the bounds of a parameter in a fit: those of free factors other than the signal strength."""
-        constrained = index in self.normal.where or index in self.poisson.where
-        return (None, None) if constrained or index == self.poi else (self.lower[index], self.upper[index])
+        """Return the bounds of a parameter in a fit: those of free factors other than the signal strength.
+
+        A Poisson constraint is bound enough; a factor with a Gaussian one is not negative.
+        """
+        if index in self.normal.where:
+            return 0.0 if self.lower[index] >= 0.0 else None, None
+        free = index not in self.poisson.where and index != self.poi
+        return (self.lower[index], self.upper[index]) if free else (None, None)
 
     @property
     def ndf(self) -> int:
         """The bins less the free parameters without a constraint."""
         constrained = np.concatenate([self.normal.where, self.poisson.where])
         free = int(np.count_nonzero(~self.fixed)) - int(np.count_nonzero(~self.fixed[constrained]))
-        return len(self.data) - free
+        return self.yields.bins - free
 
     @cached_property
     def reach(self) -> tuple[Array, Array]:
@@ -163,9 +177,9 @@ class Likelihood:
         return np.array(lower), np.array(upper)
 
     def stopped(self, parameters: Array, slope: Array) -> NDArray[np.bool_]:
-        """Say which parameters are at a bound beyond which the value falls, shape (parameters,)."""
+        """Say which parameters are at a bound beyond which the value falls, shape (..., parameters)."""
         lower, upper = self.reach
-        return ((parameters <= lower) & (slope > 0.0)) | ((parameters >= upper) & (slope < 0.0))
+        return np.asarray(((parameters <= lower) & (slope > 0.0)) | ((parameters >= upper) & (slope < 0.0)))
 
     def walled(self, parameters: Array) -> Index:
         """Return the bins whose expectation has come down to zero."""
@@ -180,39 +194,19 @@ class Likelihood:
         poisson = counts - xlogy(counts, counts) + gammaln(counts + 1.0)
         return float(poisson.sum() + np.log(self.normal.error * np.sqrt(2.0 * np.pi)).sum())
 
-    def _constrained(self, parameters: Array, gradient: Array) -> Array:
-        """Return the gradient with that of the constraints added."""
+    @cached_property
+    def _tables(self) -> tuple[NDArray[Any], ...]:
+        """Data and constraints as the compiled loops take them: one row, or one for each toy."""
         normal, poisson = self.normal, self.poisson
-        gradient[normal.where] += (parameters[normal.where] - normal.centre) / normal.error**2
-        if len(poisson.where):
-            rates = poisson.scale * parameters[poisson.where]
-            gradient[poisson.where] += poisson.scale * _slope(poisson.counts, rates, _WALL * poisson.scale)
-        return gradient
+        data, centre, counts = (
+            np.ascontiguousarray(np.atleast_2d(one)) for one in (self.data, normal.centre, poisson.counts)
+        )
+        return data, normal.where, centre, normal.error, poisson.where, counts, poisson.scale
 
     @cached_property
     def _wall(self) -> Array:
         expected = self.yields(self.start)
         return np.asarray(_WALL * np.where(expected > 0.0, expected, 1.0))
-
-
-def _deviance(counts: Array, rates: Array, wall: Array) -> Array:
-    """Return D, which goes on as a parabola below the wall."""
-    inside = np.maximum(rates, wall)
-    known = np.where(counts > 0.0, counts, 1.0)
-    excess = (inside - known) / known
-    # near the minimum, where the terms cancel, log1p keeps the digits
-    log = np.log1p(excess) if excess.min(initial=0.0) > -0.5 else np.log(inside / known)
-    value = inside - counts * (1.0 + log)
-    below = rates - inside
-    if below.any():
-        value += below * (1.0 - counts / inside + np.maximum(counts, wall) / wall**2 * below / 2.0)
-    return np.asarray(value)
-
-
-def _slope(counts: Array, rates: Array, wall: Array) -> Array:
-    """Return the derivative of D in the rates."""
-    inside = np.maximum(rates, wall)
-    return np.asarray(1.0 - counts / inside + np.maximum(counts, wall) / wall**2 * (rates - inside))
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------

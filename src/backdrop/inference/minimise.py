@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FitError
+from . import _kernels
 from .likelihood import Likelihood
 
 if TYPE_CHECKING:
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Point", "Profile", "minimise"]
+__all__ = ["Point", "Points", "Profile", "blocks", "minima", "minimise"]
 
 _FISHER_STEPS = 10
 _STEPS = 40
+_SHORTEST = 1e-6
 _DISTANCE = 1e-9
 _NOISE = 1e-6
+_MEMORY = 2**17
+_COLUMNS = ("parameters", "values", "reached")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +36,30 @@ class Point:
     value: float
 
 
+@dataclass(frozen=True, eq=False)
+class Points:
+    """The minima of many toys.
+
+    Attributes
+    ----------
+    parameters
+        The parameters, shape (toys, parameters).
+    values
+        The values there, shape (toys,).
+    reached
+        Where Newton steps ended at the minimum, shape (toys,).
+    """
+
+    parameters: Array
+    values: Array
+    reached: NDArray[np.bool_]
+
+
 def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | None = None) -> Point:
     """Return the minimum over the parameters that are neither constant nor held.
 
-    Newton steps, with the Fisher information and later with the second derivatives, until the estimated distance to the
-    minimum is below 1e-9; where they do not get there, MIGRAD with the analytic gradient. Bounds hold for free factors
-    other than the signal strength (a constraint is bound enough): a parameter at its bound stays there as long as the
-    likelihood falls beyond it.
+    Newton steps (:func:`newton`), from the likelihood's own start if need be; where they do not get there, MIGRAD with
+    the analytic gradient.
 
     Raises
     ------
@@ -48,50 +69,111 @@ def minimise(likelihood: Likelihood, start: Array, held: Mapping[int, float] | N
     held = held or {}
     full = start.copy()
     full[list(held)] = list(held.values())
-    free = np.flatnonzero(~likelihood.fixed & ~np.isin(np.arange(len(full)), list(held)))
-    return _newton(likelihood, full, free) or migrad(likelihood, full, free)
+    free = ~likelihood.fixed
+    free[list(held)] = False
+    found = _descended(likelihood, full[None], free)
+    if found.reached[0]:
+        return Point(found.parameters[0], float(found.values[0]))
+    return migrad(likelihood, full, np.flatnonzero(free))
 
 
-def _newton(likelihood: Likelihood, start: Array, free: NDArray[np.int64]) -> Point | None:
-    """Return the minimum, or None if the steps do not reach it."""
+def minima(likelihood: Likelihood, start: Array, held: Mapping[int, Array | float] | None = None) -> Points:
+    """Return the minimum of each toy of a likelihood of many, as :func:`minimise` finds it.
+
+    Parameters
+    ----------
+    likelihood
+        The likelihood, whose data have one row for each toy.
+    start
+        Where to start, shape (parameters,) or (toys, parameters).
+    held
+        Parameter to its value, or to its values in the toys.
+
+    Raises
+    ------
+    FitError
+        If a toy's fit does not converge.
+    """
+    held = held or {}
+    full = np.broadcast_to(start, (len(likelihood.data), len(likelihood.names))).copy()
+    for index, value in held.items():
+        full[:, index] = value
+    free = ~likelihood.fixed
+    free[list(held)] = False
+    found = [_descended(likelihood.toys(part), full[part], free) for part in blocks(likelihood)]
+    best = Points(*(np.concatenate([getattr(one, name) for one in found]) for name in _COLUMNS))
+    for toy in np.flatnonzero(~best.reached).tolist():
+        point = migrad(likelihood.toys(toy), full[toy], np.flatnonzero(free))
+        best.parameters[toy], best.values[toy] = point.parameters, point.value
+    return best
+
+
+def blocks(likelihood: Likelihood) -> list[NDArray[np.int64]]:
+    """Return the toys of a likelihood of many in blocks whose derivatives fit into a processor's cache."""
+    toys, size, yields = len(likelihood.data), len(likelihood.names), likelihood.yields
+    cells = len(yields.bin) * (1 + (len(yields.alphas) if yields.morphs else 0))
+    step = max(_MEMORY // (size * (size + cells)), 1)
+    return [np.arange(first, min(first + step, toys)) for first in range(0, toys, step)]
+
+
+def _descended(likelihood: Likelihood, start: Array, free: NDArray[np.bool_]) -> Points:
+    """Return the ends of Newton steps; where they get nowhere, of those from the likelihood's own start."""
+    found = newton(likelihood, start, free)
+    lost = np.flatnonzero(~found.reached)
+    if len(lost):
+        again = newton(likelihood.toys(lost), np.where(free, likelihood.start, start[lost]), free)
+        for name in _COLUMNS:
+            getattr(found, name)[lost] = getattr(again, name)
+    return found
+
+
+def newton(likelihood: Likelihood, start: Array, free: NDArray[np.bool_]) -> Points:
+    """Return where Newton steps over the free parameters end, toy by toy.
+
+    The steps use the Fisher information and later the second derivatives, until the estimated distance to the minimum
+    is below 1e-9; one that does not bring a tenth of what it promises is halved. Bounds hold as
+    `Likelihood.limits` says: a parameter at its bound stays there as long as the likelihood falls beyond it.
+
+    Parameters
+    ----------
+    likelihood
+        The likelihood of one data set, or of as many as there are starts.
+    start
+        Where to start, shape (toys, parameters).
+    free
+        Which parameters move, shape (parameters,).
+    """
     lower, upper = likelihood.reach
-    start = np.clip(start, lower, upper)
-    here = Point(start, likelihood(start))
-    for number in range(_STEPS):
-        slope, curvature = likelihood.local(here.parameters)
-        if number >= _FISHER_STEPS:
-            curvature = likelihood.hessian(here.parameters)
-        moving = free[~likelihood.stopped(here.parameters, slope)[free]]
-        try:
-            step = np.asarray(np.linalg.solve(curvature[np.ix_(moving, moving)], slope[moving]), np.float64)
-        except np.linalg.LinAlgError:
-            return None
-        expected = float(slope[moving] @ step)
-        if 0.0 <= expected < 2.0 * _DISTANCE:
-            return here
-        further = _downhill(likelihood, here, moving, step, slope)
-        if further is None:
-            return here if 0.0 <= expected < _NOISE else None
-        here = further
-    return None
-
-
-def _downhill(
-    likelihood: Likelihood, here: Point, moving: NDArray[np.int64], step: Array, slope: Array
-) -> Point | None:
-    """Return a point along the step, cut off at the bounds, that is lower by some of what is expected, or None."""
-    lower, upper = likelihood.reach
-    length = 1.0
-    while length > 1e-6:
-        parameters = here.parameters.copy()
-        parameters[moving] -= length * step
-        parameters = np.clip(parameters, lower, upper)
-        value = likelihood(parameters)
-        expected = float(slope[moving] @ (here.parameters - parameters)[moving])
-        if expected > 0.0 and value <= here.value - 0.1 * expected:
-            return Point(parameters, value)
-        length /= 2.0
-    return None
+    here = np.clip(start, lower, upper)
+    values, slopes, curvature = likelihood.many(here, information=True)
+    reached = np.zeros(len(here), np.bool_)
+    alive, length, taken = np.arange(len(here)), np.ones(len(here)), np.zeros(len(here), np.int64)
+    while len(alive):
+        moving = free & ~likelihood.stopped(here[alive], slopes[alive])
+        steps, promised = np.empty(moving.shape), np.empty(len(alive))
+        _kernels.newton_steps(curvature[alive], slopes[alive], moving, steps, promised)
+        ends = (promised < 2.0 * _DISTANCE) | ((promised < _NOISE) & (length[alive] < _SHORTEST))
+        if ends.any():
+            reached[alive[ends]] = True
+            # the last step lowers the value by nothing that can be seen, but brings the parameters closer
+            here[alive[ends]] = np.clip(here[alive[ends]] - steps[ends], lower, upper)
+        goes = ~ends & (promised >= 0.0) & (length[alive] >= _SHORTEST) & (taken[alive] < _STEPS)
+        alive, steps = alive[goes], steps[goes]
+        if not len(alive):
+            break
+        trial = np.clip(here[alive] - length[alive, None] * steps, lower, upper)
+        found = likelihood.toys(alive).many(trial, information=True)
+        fall = np.sum(slopes[alive] * (here[alive] - trial), axis=1)
+        better = (fall > 0.0) & (found[0] <= values[alive] - 0.1 * fall)
+        moved = alive[better]
+        here[moved], values[moved], slopes[moved] = trial[better], found[0][better], found[1][better]
+        curvature[moved] = found[2][better]
+        taken[moved] += 1
+        late = moved[taken[moved] >= _FISHER_STEPS]
+        if len(late):
+            curvature[late] = likelihood.toys(late).hessians(here[late])
+        length[moved], length[alive[~better]] = 1.0, length[alive[~better]] / 2.0
+    return Points(here, values, reached)
 
 
 def migrad(likelihood: Likelihood, start: Array, free: NDArray[np.int64]) -> Point:

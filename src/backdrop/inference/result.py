@@ -60,7 +60,7 @@ class FitResult:
     interval
         Where the likelihood falls by one half on either side (MINOS), or a bound before that.
     level
-        Confidence level of the limits.
+        Confidence level of the limits; None if neither they nor interval and p-value were asked for.
     limit_observed
         CLs upper limit (asymptotic).
     limit_expected
@@ -85,7 +85,7 @@ class FitResult:
     value: float | None
     error: float | None
     interval: tuple[float, float] | None
-    level: float
+    level: float | None
     limit_observed: float | None
     limit_expected: tuple[float, ...] | None
     p0: float | None
@@ -100,12 +100,11 @@ class FitResult:
 
     def __repr__(self) -> str:
         parts = [f"{len(self.parameters)} parameters"]
-        if self.poi is not None and self.limit_expected is not None:
-            parts = [
-                f"{self.poi} = {self.value:.4g} ± {self.error:.2g}",
-                f"expected limit {self.limit_expected[2]:.3g}",
-            ]
-        if self.limit_observed is not None:
+        if self.poi is not None:
+            parts = [f"{self.poi} = {self.value:.4g} ± {self.error:.2g}"]
+        if self.limit_expected is not None:
+            parts.append(f"expected limit {self.limit_expected[2]:.3g}")
+        if self.limit_observed is not None and self.level is not None:
             parts.append(f"observed limit {self.limit_observed:.3g} at {100 * self.level:g} % CLs, p0 = {self.p0:.2g}")
         if self.asimov_channels:
             parts.append(f"no data (Asimov) in {', '.join(self.asimov_channels)}")

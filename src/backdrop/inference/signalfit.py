@@ -79,7 +79,7 @@ class SignalFit:
         found = {}
         for name, signal in self.signals.items():
             spec = workspace(backgrounds, {"signal": signal}, rows, empty=self.empty, free=self.free)
-            result = fit(_measured(spec, thrown))
+            result = fit(_measured(spec, thrown), level=None)
             found[name] = cast(float, result.value), cast(float, result.error)
         return found
 

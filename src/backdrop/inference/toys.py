@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,19 +11,20 @@ import numpy as np
 
 from ..errors import ConfigError, FitError
 from ..tasks import Map, Result, progress, stream
-from .label import Label
-from .likelihood import Likelihood, read
+from .fits import Fits, bounded, fits
+from .likelihood import Likelihood
 from .limits import Asymptotic, capped, interval
-from .minimise import Profile, minimise
+from .minimise import Profile, minima, minimise
+from .model import Model, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["ToyLimit", "ToyValue", "Toys", "throw"]
+__all__ = ["ToyLimit", "ToyValue", "Toys", "throw", "thrown"]
 
-_BATCH = 50
+_BATCH = 200
 _BANDS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _ROUNDING = 1e-6
 Statistic = Literal["capped", "discovery", "two-sided", "deviance"]
@@ -63,14 +64,21 @@ class ToyLimit:
 
 def throw(likelihood: Likelihood, parameters: Array, rng: np.random.Generator) -> Likelihood:
     """Return the likelihood of one pseudo-experiment: data and auxiliary measurements drawn at the parameters."""
+    return thrown(likelihood, parameters, [rng]).toys(0)
+
+
+def thrown(likelihood: Likelihood, parameters: Array, rngs: Iterable[np.random.Generator]) -> Likelihood:
+    """Return the likelihood of many pseudo-experiments, each drawn at the parameters from a stream of its own."""
     normal, poisson = likelihood.normal, likelihood.poisson
     rates = np.maximum(likelihood.yields(parameters), 0.0)
     auxiliary = np.maximum(poisson.scale * parameters[poisson.where], 0.0)
+    draws = [(rng.poisson(rates), rng.standard_normal(len(normal.where)), rng.poisson(auxiliary)) for rng in rngs]
+    data, normals, counts = (np.array(column, np.float64) for column in zip(*draws, strict=True))
     return replace(
         likelihood,
-        data=rng.poisson(rates).astype(np.float64),
-        normal=replace(normal, centre=rng.normal(parameters[normal.where], normal.error)),
-        poisson=replace(poisson, counts=rng.poisson(auxiliary).astype(np.float64)),
+        data=data,
+        normal=replace(normal, centre=parameters[normal.where] + normal.error * normals),
+        poisson=replace(poisson, counts=counts),
     )
 
 
@@ -84,7 +92,7 @@ class Toys:
     Attributes
     ----------
     workspace
-        As :func:`backdrop.workspace` makes it.
+        As :func:`backdrop.workspace` makes it, or a model.
     toys
         How many for each signal strength and hypothesis.
     seed
@@ -112,7 +120,7 @@ class Toys:
     True
     """
 
-    workspace: Mapping[str, Any]
+    workspace: Mapping[str, Any] | Model
     toys: int = 1000
     seed: int = 1
     poi: str | None = None
@@ -228,13 +236,27 @@ class Toys:
                 found.append(float(brentq(excess, inside, far, xtol=1e-3 * abs(step))))
         return found[0], found[1]
 
+    def fits(self, strength: float = 0.0) -> Fits:
+        """Fit toys that are drawn at a signal strength, all other parameters where they fit the data best.
+
+        Raises
+        ------
+        FitError
+            If a fit does not converge.
+        """
+        likelihood, index, _ = self._read()
+        truth = Profile(likelihood, index, likelihood.start).at(strength).parameters
+        tasks = self._batches(likelihood, truth, "two-sided", strength, "fits")
+        parts = list(progress(self.map, "toys: fits")(_fits, tasks))
+        columns = (np.concatenate([one[name] for one in parts]) for name in ("parameters", "errors", "deviance"))
+        return Fits(likelihood.names, likelihood.names[index], *columns)
+
     # ---- drawing ---------------------------------------------------------------------------------------------------
 
     def _read(self, *, data: bool = False, signal: bool = True) -> tuple[Likelihood, int, bool]:
         """Return the likelihood, the index of the signal strength and whether a channel holds no data."""
-        likelihood = read(self.workspace)
+        likelihood, label = opened(self.workspace)
         likelihood = likelihood if self.poi is None else likelihood.with_poi(self.poi)
-        label = Label.parse(self.workspace["measurements"][0]["name"]) or Label()
         if data and label.asimov:
             raise FitError(
                 f"channel '{label.asimov[0]}' holds no data but its expectation (Asimov): nothing is observed to test; "
@@ -246,9 +268,14 @@ class Toys:
 
     def _draw(self, likelihood: Likelihood, truth: Array, statistic: Statistic, strength: float, name: str) -> Array:
         """Return the statistic of all toys."""
-        parts = [tuple(range(self.toys)[i : i + _BATCH]) for i in range(0, self.toys, _BATCH)]
-        tasks = [_Batch(likelihood, truth, statistic, strength, self.seed, name, part) for part in parts]
+        tasks = self._batches(likelihood, truth, statistic, strength, name)
         return np.concatenate([one["values"] for one in progress(self.map, f"toys: {name}")(_values, tasks)])
+
+    def _batches(
+        self, likelihood: Likelihood, truth: Array, statistic: Statistic, strength: float, name: str
+    ) -> list[_Batch]:
+        parts = [tuple(range(self.toys)[i : i + _BATCH]) for i in range(0, self.toys, _BATCH)]
+        return [_Batch(likelihood, truth, statistic, strength, self.seed, name, part) for part in parts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,19 +292,38 @@ class _Batch:
 
 
 def _values(task: _Batch) -> Result:
-    return {"values": np.array([_value(task, toy) for toy in task.toys])}
+    return {"values": _statistics(_thrown(task), task)}
 
 
-def _value(task: _Batch, toy: int) -> float:
-    drawn = throw(task.likelihood, task.truth, stream(task.seed, "toy", task.name, toy))
+def _fits(task: _Batch) -> Result:
+    found = fits(_thrown(task), task.truth)
+    return {"parameters": found.parameters, "errors": found.errors, "deviance": found.deviance}
+
+
+def _thrown(task: _Batch) -> Likelihood:
+    return thrown(task.likelihood, task.truth, (stream(task.seed, "toy", task.name, toy) for toy in task.toys))
+
+
+def _statistics(drawn: Likelihood, task: _Batch) -> Array:
+    """Return the statistic of each toy."""
     if task.statistic == "deviance" or drawn.poi is None:
-        return 2.0 * minimise(drawn, task.truth).value
-    profile = Profile(drawn, drawn.poi, task.truth)
-    if task.statistic == "capped":
-        return capped(profile, task.strength)
-    if task.statistic == "discovery" and profile.strength <= 0.0:
-        return 0.0
-    return profile.rise(task.strength)
+        return 2.0 * minima(drawn, task.truth).values
+    poi = drawn.poi
+    best = bounded(drawn, task.truth, poi)
+    strengths = best.parameters[:, poi]
+
+    def rises(strength: float, above: Array) -> Array:
+        held = minima(drawn, best.parameters, {poi: strength})
+        return np.maximum(2.0 * (held.values - above), 0.0)
+
+    if task.statistic == "discovery":
+        return np.where(strengths > 0.0, rises(0.0, best.values), 0.0)
+    if task.statistic == "two-sided":
+        return rises(task.strength, best.values)
+    # as `limits.capped`, toy by toy
+    none = minima(drawn, best.parameters, {poi: 0.0}).values
+    found = rises(task.strength, np.where(strengths < 0.0, none, best.values))
+    return np.where(strengths > task.strength, 0.0, found)
 
 
 # ---- from distributions to results ---------------------------------------------------------------------------------

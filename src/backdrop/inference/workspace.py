@@ -295,4 +295,5 @@ def _label(templates: Sequence[Template], plain: Mapping[str, str], given: Colle
             bins = one.sample.by_channel(mask)
             found.update({(one.sample.name, plain[channel]): where for channel, where in bins.items()})
     observed = tuple(name for channel, name in plain.items() if channel in given)
-    return Label(observed, tuple(name for channel, name in plain.items() if channel not in given), *places)
+    asimov = tuple(name for channel, name in plain.items() if channel not in given)
+    return Label(observed, asimov, places[0], places[1])

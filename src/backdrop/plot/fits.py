@@ -81,7 +81,7 @@ def limits(results: Mapping[str, FitResult], *, label: Label | str = "") -> Figu
         axes.set_ylim(-0.6, len(found) - 0.4 + 0.75)
         axes.set_xlim(0, 1.08 * max(_ends(one) for one in found.values()))
         first = next(iter(found.values()))
-        axes.set_xlabel(f"{100 * first.level:g} % CL upper limit on {safe(first.poi or 'signal strength')}")
+        axes.set_xlabel(f"{100 * (first.level or 0.0):g} % CL upper limit on {safe(first.poi or 'signal strength')}")
         entries = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
         axes.legend(entries.values(), entries.keys(), loc="upper right", ncols=4, fontsize=11.5, columnspacing=1.0)
         caption(axes, label)

@@ -65,7 +65,7 @@ def _fit_line(results: Results, method: str) -> Html:
     text = f"Fit with {method}: {fit.poi} = {measured(fit.value, fit.error)}"
     if fit.limit_expected is not None:
         text += f"; expected limit {fit.limit_expected[2]:.3g}"
-    if fit.limit_observed is not None:
+    if fit.limit_observed is not None and fit.level is not None:
         text += f", observed {fit.limit_observed:.3g} at {100 * fit.level:g} % CL"
     if not fit.asimov_channels:
         return join([text, "."])
