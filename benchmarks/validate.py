@@ -24,6 +24,7 @@ import numpy as np
 from backdrop import Channel, Setup
 from backdrop.methods.abcd import Plane
 from backdrop.methods.efficiency import Efficiency
+from backdrop.methods.fake_factor import FakeFactor
 from backdrop.methods.likelihood_abcd import LikelihoodABCD
 from backdrop.methods.matrix import MatrixMethod
 from backdrop.methods.transfer import Binned
@@ -142,6 +143,13 @@ def measured_efficiencies(seed: int) -> Setup:
     return Setup(method, LEPTONS.draw(seed=seed) - LEPTONS.simulation(seed=seed, size=2.0, negative=0.1))
 
 
+def measured_factor(seed: int) -> Setup:
+    """The same pairs; the fake factor from single leptons, prompt leptons subtracted there and where it is applied."""
+    toy = replace(LEPTONS, z=0.0)
+    method = FakeFactor(toy.objects, Efficiency(toy.fake_region, toy.maps()[0].axes))
+    return Setup(method, toy.draw(seed=seed) - toy.simulation(seed=seed, size=2.0, negative=0.1))
+
+
 def _fake_pairs() -> np.ndarray:
     number = sum(LEPTONS.expected(truth, "TT") for truth in ("RF", "FR", "FF"))
     return number * LEPTONS.off_z * LEPTONS.met_shares(np.asarray(MET.edges))
@@ -194,6 +202,17 @@ VALIDATIONS: Mapping[str, Validation] = {
         (Channel("SR", LEPTONS.pairs_region, (MET,)),),
         _fake_pairs(),
         seed=20_265,
+        replicas=64,
+        toys=2000,
+        mean=(0.0, 0.0),
+        width=(1.0, 1.0),
+    ),
+    "fake_factor": PullEnsemble(
+        "Fake factor measured in single leptons, prompt leptons subtracted: yield and three bins of missing momentum",
+        measured_factor,
+        (Channel("SR", LEPTONS.pairs_region, (MET,)),),
+        _fake_pairs(),
+        seed=20_267,
         replicas=64,
         toys=2000,
         mean=(0.0, 0.0),
