@@ -74,8 +74,9 @@ def add_bins(
 ) -> int:
     """Turn a flat bin into ``out * bins + bin`` with the bin of one more axis; return how many values are outside.
 
-    `table` holds a bin near evenly spaced places between two edges. The limits are these two, how many places there are
-    in a unit, and the lowest and highest value that is not outside; the nearest bin is that of a value outside.
+    `table` holds the bin just below evenly spaced places between two edges, so that the one looked for is that bin or a
+    higher one. The limits are these two, how many places there are in a unit, and the lowest and highest value that is
+    not outside; the nearest bin is that of a value outside.
     """
     bins, outside = edges.size - 1, 0
     first, last, density, low, high = limits[0], limits[1], limits[2], limits[3], limits[4]
@@ -89,8 +90,6 @@ def add_bins(
             b = np.int64(table[np.uint64(np.int64((x - first) * density))])
             while x >= edges[np.uint64(b + 1)]:
                 b += 1
-            while x < edges[np.uint64(b)]:
-                b -= 1
         elif not x < first:
             b = np.int64(bins - 1)
         out[i] = out[i] * bins + b

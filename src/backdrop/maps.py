@@ -322,7 +322,8 @@ def lookup(edges: Array, clamp: bool) -> tuple[Array, NDArray[np.uint16], Array]
     """Return the edges, a table of bins at evenly spaced places, and limits, as the compiled loop needs them."""
     inside = edges[np.isfinite(edges)]
     first, last = (float(inside[0]), float(inside[-1])) if len(inside) else (0.0, 0.0)
-    places = np.linspace(first, last, _CELLS + 1)
+    # so far below that no rounding of a value's place makes its bin too high
+    places = np.linspace(first, last, _CELLS + 1) - 1e-6 * (last - first) / _CELLS
     table = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, len(edges) - 2)
     density = _CELLS / (last - first) if last > first else 0.0
     low, high = (-np.inf, np.inf) if clamp else (edges[0], edges[-1])
