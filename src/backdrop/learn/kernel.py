@@ -51,7 +51,7 @@ class Table:
     """A filled template.
 
     A bin is drawn in proportion to ``|v|`` and has the weight ``(t / sum t) / (|v| / sum |v|)``, sums over the slice,
-    with the content ``v`` and what is wanted, ``t`` = `v` times the tilt. So negative bins are subtracted
+    with the content ``v`` and what is wanted, ``t = v`` times the tilt. So negative bins are subtracted
     and tilts keep every draw, both exactly on average. A slice that is empty, or whose sum is below a tenth of its
     absolute sum, is that of the given variables without the last one, and so on down to all slices together.
 
