@@ -3,8 +3,9 @@
 from .density import Density, DoubleGaussian, Interpolated
 from .fit import fit, scan
 from .fits import Fits
-from .model import Model, Process
+from .model import Model
 from .morph import Moment, Vertical
+from .process import Process
 from .ranking import Impact, minuit, ranking
 from .result import FitResult
 from .signalfit import SignalFit

@@ -3,62 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ConfigError, ExportError, FitError, nearest
-from .density import Density, Interpolated
+from .density import Interpolated
 from .expectation import Expectation, expectation
 from .label import Approximation, Label, clean
 from .likelihood import Likelihood, Normal, Poisson, read
 from .minimise import minimise
-from .morph import RULES, Moment, Morph, Vertical, morphed
+from .morph import RULES, Vertical, morphed
+from .process import Process, place
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
 
-__all__ = ["Model", "Process", "opened"]
+__all__ = ["Model", "opened"]
 
 _MOST = 0.1
 _FACTOR = (0.0, 10.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Process:
-    """A process of a model: its expected events, what scales them and what moves them.
-
-    Attributes
-    ----------
-    nominal
-        Expected events in the model's bins, or a density that is filled into them.
-    factor
-        Name of the free factor that multiplies it, None if there is none.
-    shapes
-        Nuisance to what is expected at plus and minus one, in the form of `nominal`.
-    scales
-        Nuisance to the relative uncertainty of the yield, which multiplies it by ``(1 + e)^alpha``.
-    variance
-        Variance of the expected events from the templates' own statistics, None to leave it out.
-    morph
-        How the shapes are interpolated.
-    """
-
-    nominal: ArrayLike | Density
-    factor: str | None = None
-    shapes: Mapping[str, tuple[ArrayLike | Density, ArrayLike | Density]] = field(default_factory=dict)
-    scales: Mapping[str, float] = field(default_factory=dict)
-    variance: ArrayLike | None = None
-    morph: Morph = field(default_factory=Vertical)
-
-    @property
-    def templates(self) -> tuple[ArrayLike | Density, ...]:
-        """The nominal template, then up and down of each nuisance."""
-        return (self.nominal, *(side for pair in self.shapes.values() for side in pair))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +80,7 @@ class Model:
 
     Examples
     --------
-    >>> from backdrop.inference import DoubleGaussian, fit
+    >>> from backdrop.inference import DoubleGaussian, Process, fit
     >>> edges = np.linspace(100.0, 150.0, 6)
     >>> falling = np.array([900.0, 700.0, 540.0, 420.0, 330.0])
     >>> tilt = np.array([0.97, 0.985, 1.0, 1.015, 1.03])
@@ -292,23 +260,8 @@ class Model:
 
     @cached_property
     def _channel(self) -> dict[str, Any]:
-        return {"name": self.channel, "samples": [self._sample(name) for name in self.processes]}
-
-    def _sample(self, name: str) -> dict[str, Any]:
-        process, (nominal, *sides) = self.processes[name], self._yields[name]
-        modifiers: list[dict[str, Any]] = []
-        if process.factor is not None:
-            modifiers.append({"name": process.factor, "type": "normfactor", "data": None})
-        for nuisance, up, down in zip(process.shapes, sides[::2], sides[1::2], strict=True):
-            data = {"hi_data": up.tolist(), "lo_data": down.tolist()}
-            modifiers.append({"name": nuisance, "type": "histosys", "data": data})
-        for nuisance, error in process.scales.items():
-            pair = {"hi": 1.0 + error, "lo": 1.0 / (1.0 + error)}
-            modifiers.append({"name": nuisance, "type": "normsys", "data": pair})
-        if process.variance is not None:
-            errors = np.sqrt(np.asarray(process.variance, np.float64)).tolist()
-            modifiers.append({"name": self._stat, "type": "staterror", "data": errors})
-        return {"name": name, "data": nominal.tolist(), "modifiers": modifiers}
+        samples = [one.sample(name, self._yields[name], self._stat) for name, one in self.processes.items()]
+        return {"name": self.channel, "samples": samples}
 
     # ---- what it is made of ----------------------------------------------------------------------------------------
 
@@ -333,17 +286,7 @@ class Model:
     @cached_property
     def _yields(self) -> dict[str, list[Array]]:
         """The templates of each process in the bins."""
-        return {
-            name: [self._filled(name, one) for one in process.templates] for name, process in self.processes.items()
-        }
-
-    def _filled(self, name: str, template: ArrayLike | Density) -> Array:
-        if hasattr(template, "yields"):
-            return np.asarray(template.yields(self._edges), np.float64)
-        yields = np.asarray(template, np.float64)
-        if yields.shape != (len(self._edges) - 1,):
-            raise ConfigError(f"process '{name}': yields of shape {yields.shape} for {len(self._edges) - 1} bins")
-        return yields
+        return {name: process.filled(name, self._edges) for name, process in self.processes.items()}
 
     @cached_property
     def _background(self) -> Array:
@@ -407,8 +350,7 @@ class Model:
         if self._stat in self.names:
             raise ConfigError(f"'{self._stat}' is the name of the bins' factors; rename the parameter")
         for name, process in self.processes.items():
-            if lone := [one for one, pair in process.shapes.items() if len(pair) != 2]:
-                raise ConfigError(f"process '{name}': shape '{lone[0]}' is not a pair of templates, up and down")
+            process.check(name)
         if both := set(self._factors) & set(self._nuisances):
             raise ConfigError(f"'{min(both)}' is both a free factor and a nuisance; rename one of them")
         if self.poi is not None and all(one.factor != self.poi for one in self.processes.values()):
@@ -416,47 +358,24 @@ class Model:
                 f"no process has the factor '{self.poi}', the signal strength; there are {self._factors[1:]}"
             )
         shapes = [name for one in self.processes.values() for name in one.shapes]
-        scales = {name: error for one in self.processes.values() for name, error in one.scales.items()}
+        scales = {name for one in self.processes.values() for name in one.scales}
         for name in self.free:
             if name in scales or name not in shapes:
                 raise ConfigError(f"free: '{name}' is no nuisance of shapes alone{nearest(name, shapes)}: {shapes}")
-        for name, error in scales.items():
-            if not 0.0 < error < 10.0:
-                raise ConfigError(f"nuisance '{name}': the relative uncertainty {error} is not between 0 and 10")
-        self._check_morphs()
-
-    def _check_morphs(self) -> None:
         rules: dict[str, str] = {}
-        for name, process in self.processes.items():
-            if isinstance(process.morph, Moment):
-                if not all(isinstance(one, Interpolated) for one in process.templates):
-                    raise ConfigError(f"process '{name}': moment morphing needs Interpolated densities")
-                continue
-            for nuisance in process.shapes:
+        for process in self.processes.values():
+            for nuisance in process.shapes if isinstance(process.morph, Vertical) else ():
                 if rules.setdefault(nuisance, process.morph.rule) != process.morph.rule:
                     raise ConfigError(f"nuisance '{nuisance}' has two rules, but is one nuisance; choose one")
 
     def _check_yields(self) -> None:
-        for name, process in self.processes.items():
-            labels = ["the nominal yield", *(f"'{one}' {side}" for one in process.shapes for side in ("up", "down"))]
-            for what, yields in zip(labels, self._yields[name], strict=True):
-                if bad := [int(i) for i in np.flatnonzero(~(np.isfinite(yields) & (yields >= 0.0)))]:
-                    raise FitError(
-                        f"process '{name}': {what} is {yields[bad[0]]:g} in {self._bin(bad[0])} ({len(bad)} such "
-                        "bins); expected events are finite and not negative: merge bins"
-                    )
-            if process.variance is not None:
-                variance = np.asarray(process.variance, np.float64)
-                if variance.shape != self._yields[name][0].shape or not (variance >= 0.0).all():
-                    raise ConfigError(f"process '{name}': a variance for each bin is needed, none of them negative")
         total = np.sum([one[0] for one in self._yields.values()], axis=0)
         if empty := [int(i) for i in np.flatnonzero(total <= 0.0)]:
-            raise FitError(f"nothing is expected in {self._bin(empty[0])} ({len(empty)} such bins); merge bins")
+            raise FitError(
+                f"nothing is expected in {place(self._edges, empty[0])} ({len(empty)} such bins); merge bins"
+            )
         if self.poi is not None and self._signal.sum() <= 0.0:
             raise FitError("the signal is zero in every bin; check its density and the edges")
-
-    def _bin(self, index: int) -> str:
-        return f"bin {index} ({self._edges[index]:g} to {self._edges[index + 1]:g})"
 
 
 def opened(source: Mapping[str, Any] | Model) -> tuple[Likelihood, Label]:
