@@ -156,7 +156,7 @@ def test_a_folder_without_results_says_so(tmp_path):
     ("old", "new", "message"),
     [
         ('"seed": 11', '"seed": 12', "SHA-256 does not fit"),
-        ('"schema": 2', '"schema": 99', r"schema 99, version .* reads schema 2"),
+        ('"schema": 3', '"schema": 99', r"schema 99, version .* reads schema 3"),
         ('"name"', "name", "damaged"),
         ("0.", "NaN0.", "damaged"),
     ],
