@@ -12,11 +12,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import hist
 import numpy as np
 import pytest
 
 from backdrop import report
+from backdrop.correction import read_maps
 from backdrop.errors import ConfigError
+from backdrop.maps import BinnedMap
 from backdrop.method import card
 from backdrop.methods import ABCD
 from backdrop.plot import Label
@@ -27,9 +30,16 @@ from tests.plot.samples import checks, closed, estimate, fitted, rows
 
 SECTIONS = (
     "summary", "methods", "regions", "cut-flow", "closures", "variables", "predictions", "comparison",
-    "systematics", "fit", "health", "blinding", "provenance",
+    "maps", "systematics", "fit", "health", "blinding", "provenance",
 )  # fmt: skip
 NASTY = "<script>window.broken = 1</script> & 'Co'"
+
+
+def factor():
+    """A map of two variables with a systematic."""
+    axes = (hist.axis.Variable([10, 20, 50], name="pt"), hist.axis.Regular(3, 0, 2.4, name="eta"))
+    values = np.linspace(0.1, 0.6, 6)
+    return BinnedMap("fake_factor", axes, values, np.diag(0.1 * values) ** 2, {"tilt": (1.2 * values, 0.8 * values)})
 
 
 def results():
@@ -43,9 +53,17 @@ def results():
         closures={"abcd": {"VR": closed()}, "a_method_with_quite_a_long_name": {"VR": closed(0.4)}},
         observed={"abcd": {"SR": None, "VR": seen}, "a_method_with_quite_a_long_name": {"SR": None, "VR": seen}},
         fits={"abcd": fitted()},
+        maps={"abcd": (factor(),)},
         checks=checks(),
         cards={"abcd": card(ABCD)},
-        settings={"abcd": {"kappa": "1.0", "target": "x2 > 0.8"}},
+        settings={
+            "abcd": {
+                "kappa": "1.0",
+                "target": "x2 > 0.8",
+                "variation tilt": "target = other",
+                "purpose tilt": "fake composition",
+            }
+        },
         regions={"SR": "s > 1", "VR": "s < 1"},
         roles={"abcd": {"target": "tight", "source": "loose"}},
         blinding={
@@ -171,6 +189,27 @@ def test_the_checks_are_told(page, text):
     assert cells[1].startswith("all rowssealed–") and cells[3].startswith("s &lt; 1") and "sealed" not in cells[3]
     assert "Cut flow of SR" in text and "without m > 110" in text
     assert "Correlations of the variables in VR" in text and "25 %" in text
+
+
+def test_maps_are_drawn_and_written(page, text, tmp_path):
+    assert "Fake factor of abcd" in text and "fake composition" in text and "target = other" in text
+    results().save(tmp_path)
+    (again,) = Results.load(tmp_path).maps["abcd"]
+    assert again.state()["axes"] == factor().state()["axes"]
+    np.testing.assert_array_equal(again.variations["tilt"][0], factor().variations["tilt"][0])
+    (written,) = read_maps(tmp_path / "maps" / "abcd.json").values()
+    np.testing.assert_allclose(written.varied("tilt", "up").values, 1.2 * factor().values)
+
+
+def test_methods_of_different_processes_are_not_compared(tmp_path):
+    one = results()
+    named = {name: {"process": name} for name in one.estimates}
+    apart = report(tmp_path / "apart.html", replace(one, settings=named), figures=tmp_path)
+    assert 'id="comparison"' not in apart.read_text()
+    together = {name: {"process": "fakes, of any kind"} for name in one.estimates}
+    page = report(tmp_path / "together.html", replace(one, settings=together), figures=tmp_path)
+    assert "Methods compared in VR: fakes, of any kind" in page.read_text()
+    assert (tmp_path / "compare-VR-fakes_of_any_kind.png").exists()
 
 
 def test_provenance_has_names_and_no_times_sizes_or_folders(page, text):

@@ -121,6 +121,7 @@ class Method(_Closed):
     settings: dict[Text, Any] = Field({}, description="The method's own settings; 'backdrop methods NAME' lists them.")
     variations: dict[Name, Variation] = Field({}, description="Systematics by name.")
     channels: list[Name] | None = Field(None, min_length=1, description="Its channels; without it all of them.")
+    process: str = Field("", description="What it estimates, such as 'fakes': methods of one process are compared.")
 
 
 class Axis(_Closed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from .. import plot
@@ -179,24 +181,35 @@ def predictions(results: Results, gallery: Gallery) -> Html:
 
 
 def comparison(results: Results, gallery: Gallery) -> Html:
-    """Return the predictions of several methods beside one another, in every channel that two of them share."""
-    found = []
-    for name in results.channels:
-        states = {
-            method: one.channel(name).state()
-            for method, one in results.estimates.items()
-            if name in [channel.name for channel in one.channels]
-        }
-        alike = [method for method, state in states.items() if state == next(iter(states.values()))]
-        if len(alike) < 2:
-            continue
-        shared = {method: results.estimates[method] for method in alike}
-        seen, sealed = _shared_view(results, alike, name)
-        figure = plot.compare(shared, name, seen, sealed=sealed, label=gallery.label)
-        found.append(gallery.show(f"compare-{name}", figure, f"Methods compared in {name}", captions.COMPARED))
+    """Return the predictions of methods of one process beside one another, in every channel that two of them share."""
+    processes: dict[str, list[str]] = {}
+    for method in results.estimates:
+        processes.setdefault(str(results.settings.get(method, {}).get("process", "")), []).append(method)
+    found = [
+        _compared(results, alike, name, process, gallery)
+        for name in results.channels
+        for process, methods in processes.items()
+        if len(alike := _alike(results, methods, name)) > 1
+    ]
     return (
         section("comparison", "Methods compared", element("div", *found, at={"class": "gallery"})) if found else Html()
     )
+
+
+def _alike(results: Results, methods: list[str], name: str) -> list[str]:
+    """Return the methods that have a channel, as the first of them has it."""
+    having = [one for one in methods if name in [channel.name for channel in results.estimates[one].channels]]
+    states = {one: results.estimates[one].channel(name).state() for one in having}
+    return [one for one, state in states.items() if state == states[having[0]]]
+
+
+def _compared(results: Results, methods: list[str], name: str, process: str, gallery: Gallery) -> Html:
+    seen, sealed = _shared_view(results, methods, name)
+    shared = {method: results.estimates[method] for method in methods}
+    figure = plot.compare(shared, name, seen, sealed=sealed, label=gallery.label)
+    file = "-".join(filter(None, ["compare", name, re.sub(r"\W+", "_", process)]))
+    title = f"Methods compared in {name}"
+    return gallery.show(file, figure, f"{title}: {process}" if process else title, captions.COMPARED)
 
 
 def _shared_view(results: Results, methods: list[str], channel: str) -> tuple[np.ndarray | None, bool]:

@@ -58,6 +58,7 @@ def _templates(task: Task) -> tuple[Template, ...]:
 def _settings(analysis: Analysis, name: str, task: Task) -> dict[str, str]:
     given = analysis.configuration.methods[name]
     found = {"method": given.type, "events": str(task.events)}
+    found |= {"process": given.process} if given.process else {}
     found |= {setting: described(value) for setting, value in _fields(task.method).items()}
     shifts = {label: _shifts(task, sides) for label, sides in analysis.variations[name].items()}
     purposes = {label: one.purpose for label, one in given.variations.items() if one.purpose}
