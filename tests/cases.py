@@ -276,8 +276,8 @@ def two_leptons() -> Case:
         truth,
         pairs & target,
         {"TwoLeptonsModel": reference.TwoLeptonsModel},
-        toys=60,
-        replicas=20,
+        toys=40,
+        replicas=12,
     )
 
 

@@ -170,9 +170,7 @@ def _fits(name: str, ends: list[str]) -> bool:
 
 
 def _counts(events: Events, lists: list[str]) -> NDArray[np.int64]:
-    import awkward as ak
-
-    counts = {name: np.asarray(ak.fill_none(ak.num(events[name], axis=1), 0), np.int64) for name in lists}
+    counts = {name: _lengths(events[name]) for name in lists}
     first = counts[lists[0]]
     for name in lists[1:]:
         bad = np.flatnonzero(counts[name] != first)
@@ -182,6 +180,17 @@ def _counts(events: Events, lists: list[str]) -> NDArray[np.int64]:
                 "do not describe the same objects; rename one of them"
             )
     return first
+
+
+def _lengths(values: Any) -> NDArray[np.int64]:
+    """Return the length of each list; a missing one has none."""
+    import awkward as ak
+
+    found = ak.num(values, axis=1)
+    try:
+        return np.asarray(ak.to_numpy(found, allow_missing=False), np.int64)
+    except ValueError:
+        return np.asarray(ak.fill_none(found, 0), np.int64)
 
 
 def group(events: Events, objects: Objects) -> Events:
