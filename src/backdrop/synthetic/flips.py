@@ -25,7 +25,7 @@ _HALF, _FAR = 14.0, (130.0, 200.0)
 
 @dataclass(frozen=True)
 class FlippedPairs:
-    """Electron pairs in bins of (pt, |eta|), of which each electron flips its charge with the rate of its bin.
+    """Electron pairs in bins of (pt, absolute eta), of which each electron flips its charge with the rate of its bin.
 
     The electrons of a pair are independent, and even within a bin. Z decays have a Gaussian mass of 91 ± 2.5 GeV,
     except for a tail that is even from 63 to 119 GeV; one flipped electron lowers the mass by 1 GeV. Background pairs
@@ -37,7 +37,7 @@ class FlippedPairs:
         Expected numbers of Z decays, of opposite-sign and of same-sign background between 62 and 119 GeV, and of far
         pairs; the drawn ones are Poisson.
     rates
-        Flip rate of each bin, flat in C order: pt, then |eta|.
+        Flip rate of each bin, flat in C order: pt, then absolute eta.
     shares, background_shares
         Share of the electrons in each bin, of Z decays and far pairs and of the background; none: the same.
     pt, abs_eta
