@@ -55,7 +55,10 @@ suppress_warnings = ["ref.python"]
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!backdrop\.).*"),
     # types that stand in signatures and are nobody's to use
-    (r"py:class", r"backdrop\.(io\.reading|io\.terms|inference\.label|inference\.likelihood)\..*"),
+    (
+        r"py:class",
+        r"backdrop\.(io\.reading|io\.terms|inference\.label|inference\.likelihood|learn\.flips|learn\.composition|methods\.lepton_counts)\..*",
+    ),
 ]
 
 html_theme = "furo"

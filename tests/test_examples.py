@@ -232,3 +232,28 @@ def test_fakes_of_simulated_leptons_close_where_the_composition_is_the_same(shar
     # the composition systematic is as large as the statistical error, or larger
     total = found.estimates["same"].total("muons")
     assert total.systematic > total.statistical
+
+
+_PHI_GAMMA = ROOT / "examples" / "h_phigamma"
+
+
+def test_the_isolation_needs_both_momenta(shared_data: Path, tmp_path: Path) -> None:
+    text = (_PHI_GAMMA / "analysis.yaml").read_text()
+    (tmp_path / "a.yaml").write_text(text.replace("draws: 2000000", "draws: 500000"))
+    files = {"data": "case1_gammajet", "signal": "case1_hphigamma_signal"}
+    paths = {name: shared_data / "generated" / f"{file}.parquet" for name, file in files.items()}
+    if not all(path.exists() for path in paths.values()):
+        pytest.skip("no generated photon-jet events here")
+    analysis = load(tmp_path / "a.yaml", inputs={name: str(path) for name, path in paths.items()})
+    found = execute(analysis, read(analysis).events)
+    table2, linked = found.closures["table2"], found.closures["linked"]
+    assert table2["SR"].p_value < 1e-10 and table2["VR2"].p_value < 1e-3
+    assert table2["SR"].total.predicted < 0.9 * table2["SR"].total.observed
+    for name, one in linked.items():
+        assert one.p_value > 0.05, name
+        assert one.total.predicted == pytest.approx(one.total.observed, rel=0.02), name
+    tested = {name: one.closure for name, one in found.checks.variables["linked"]["SR"].items()}
+    edge = tested.pop("eta_phi")
+    assert all(one.p_value > 0.05 for one in tested.values())
+    assert np.abs(edge.pulls[[0, -1]]).min() > 2.0 and np.abs(edge.pulls[1:-1]).max() < 3.0
+    assert abs(found.fits["linked"].value) < 2 * found.fits["linked"].error

@@ -19,6 +19,7 @@ import pytest
 from backdrop import report
 from backdrop.correction import read_maps
 from backdrop.errors import ConfigError
+from backdrop.inference import Impact
 from backdrop.maps import BinnedMap
 from backdrop.method import card
 from backdrop.methods import ABCD
@@ -54,6 +55,7 @@ def results():
         observed={"abcd": {"SR": None, "VR": seen}, "a_method_with_quite_a_long_name": {"SR": None, "VR": seen}},
         fits={"abcd": fitted()},
         maps={"abcd": (factor(),)},
+        rankings={"abcd": {next(iter(fitted().impacts)): Impact(0.123, -0.456)}},
         checks=checks(),
         cards={"abcd": card(ABCD)},
         settings={
@@ -180,6 +182,11 @@ def test_methods_regions_blinding_and_warnings_are_told(text):
         "Unblinding log", "SR2", "reals: one event holds 9 % of the weight", "12 replicas in block 'data'",
     ):  # fmt: skip
         assert expected in text, expected
+
+
+def test_the_ranking_is_told(text):
+    parameter = next(iter(fitted().impacts))
+    assert re.search(rf"Ranking of the parameters .*? {re.escape(parameter)} [^a-z]*0.12 −0.46", text)
 
 
 def test_the_checks_are_told(page, text):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backdrop.errors import ArtifactError
+from backdrop.inference import Impact
 from backdrop.results import Results
 from backdrop.tasks import fingerprint
 from tests.plot.samples import checks, closed, estimate, fitted, rows
@@ -21,6 +22,7 @@ def results(**changes):
         "closures": {"abcd": {"VR": closed()}},
         "observed": {"abcd": {"SR": None, "VR": np.stack(counts)}},
         "fits": {"abcd": fitted()},
+        "rankings": {"abcd": {"stat": Impact(0.25, -0.5)}},
         "checks": checks(),
         "cards": {"abcd": {"summary": "Four regions."}},
         "settings": {"abcd": {"kappa": "1.0"}},
@@ -63,6 +65,7 @@ def test_results_json_has_the_quoted_numbers():
     ]  # fmt: skip
     assert found["fit"]["abcd"]["asimov_channels"] == ["SR"]
     assert found["fit"]["abcd"]["parameters"]["mu"]["pull"] is None
+    assert found["fit"]["abcd"]["ranking"] == {"stat": {"up": 0.25, "down": -0.5}}
 
 
 def test_results_json_has_the_checks():

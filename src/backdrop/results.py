@@ -26,7 +26,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .inference import FitResult
+    from .inference import FitResult, Impact
     from .validation import Closure
 
     Array = NDArray[np.float64]
@@ -55,6 +55,8 @@ class Results:
         a sealed channel. A channel that is not there was not looked at.
     fits
         Method to fit.
+    rankings
+        Method to the parameters of its fit that move the signal strength most, with their impacts.
     maps
         Method to the efficiencies, factors or rates it rests on.
     graphs
@@ -81,6 +83,7 @@ class Results:
     closures: Mapping[str, Mapping[str, Closure]] = field(default_factory=dict)
     observed: Mapping[str, Mapping[str, Array | None]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
+    rankings: Mapping[str, Mapping[str, Impact]] = field(default_factory=dict)
     maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
     graphs: Mapping[str, tuple[Template, ...]] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
@@ -123,7 +126,7 @@ class Results:
             "seed": self.seed,
             "estimates": {name: _yields(one) for name, one in self.estimates.items()},
             "closures": {name: found for name in self.methods if (found := self._closures(name))},
-            "fit": {name: _fit(one) for name, one in self.fits.items()},
+            "fit": {name: _fit(one, self.rankings.get(name, {})) for name, one in self.fits.items()},
             "blinding": _strict(self.blinding),
             **_strict(self.checks.to_json()),
         }
@@ -190,6 +193,7 @@ class Results:
             "closures": _encode(closures),
             "observed": _encode({m: dict(found) for m, found in self.observed.items()}),
             "fits": _encode({name: one.state() for name, one in self.fits.items()}),
+            "rankings": _encode(self.rankings),
             "maps": _encode({name: [one.state() for one in found] for name, found in self.maps.items()}),
             "graphs": _encode({name: [one.state() for one in found] for name, found in self.graphs.items()}),
             "checks": _encode(self.checks.state()),
@@ -200,7 +204,7 @@ class Results:
     def _from_parts(
         cls, parts: Mapping[str, Any], estimates: Mapping[str, Estimate], provenance: Mapping[str, Any]
     ) -> Results:
-        from .inference import FitResult
+        from .inference import FitResult, Impact
         from .validation import Closure
 
         closures = _decode(parts["closures"])
@@ -214,6 +218,10 @@ class Results:
             closures={m: {c: Closure.from_state(one) for c, one in found.items()} for m, found in closures.items()},
             observed=_decode(parts["observed"]),
             fits={name: FitResult.from_state(one) for name, one in _decode(parts["fits"]).items()},
+            rankings={
+                name: {parameter: Impact(*one) for parameter, one in found.items()}
+                for name, found in _decode(parts.get("rankings", {})).items()
+            },
             maps={name: tuple(map(BinnedMap.from_state, found)) for name, found in _decode(parts["maps"]).items()},
             graphs={
                 name: tuple(map(Template.from_state, found)) for name, found in _decode(parts.get("graphs", {})).items()
@@ -241,10 +249,11 @@ def _unseen(estimate: Estimate, channel: str) -> dict[str, Any]:
 _FIT = ("poi", "value", "error", "interval", "level", "limit_observed", "limit_expected", "p0", "significance")
 
 
-def _fit(result: FitResult) -> dict[str, Any]:
+def _fit(result: FitResult, ranking: Mapping[str, Impact]) -> dict[str, Any]:
     parameters = {name: one._asdict() for name, one in result.parameters.items()}
     numbers = {name: getattr(result, name) for name in (*_FIT, "deviance", "ndf", "asimov_channels", "notes")}
-    found: dict[str, Any] = _strict(numbers | {"parameters": parameters})
+    ranked = {name: one._asdict() for name, one in ranking.items()}
+    found: dict[str, Any] = _strict(numbers | {"parameters": parameters, "ranking": ranked})
     return found
 
 

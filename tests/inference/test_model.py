@@ -176,6 +176,8 @@ def test_the_ranking_is_what_the_refits_give() -> None:
     assert set(found) == set(result.parameters) - {"mu"}
     sizes = [max(map(abs, one)) for one in found.values()]
     assert sizes == sorted(sizes, reverse=True)
+    largest = sorted(found, key=lambda name: -abs(result.impacts[name]))[:2]
+    assert ranking(model, most=2) == {name: one for name, one in found.items() if name in largest}
     theirs = minuit(model)
     theirs.migrad()
     for name, impact in found.items():

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ..run.execution import Outcome
     from ..run.overlaps import Overlap
 
-__all__ = ["cases", "closures", "fits", "generated", "methods", "overlaps", "show_method", "yields"]
+__all__ = ["cases", "closures", "fits", "generated", "methods", "overlaps", "rankings", "show_method", "yields"]
+
+_RANKED = 10
 
 
 def yields(outcome: Outcome) -> Table:
@@ -69,6 +71,18 @@ def fits(outcome: Outcome) -> Table:
         expected = "" if one.limit_expected is None else f"{one.limit_expected[2]:.3g}"
         observed = "" if one.limit_observed is None else f"{one.limit_observed:.3g}"
         _add(table, method, strength, expected, observed, ", ".join(one.asimov_channels))
+    return table
+
+
+def rankings(outcome: Outcome) -> Table:
+    """Return the signal strength of each fit and what moves it most, held one error up and down."""
+    table = _table("Parameters", "method", "parameter", "value", "error", "impact / sigma (+1)", "(-1)")
+    for method, found in outcome.rankings.items():
+        fit = outcome.fits[method]
+        impacts = {name: (f"{one.up:+.2f}", f"{one.down:+.2f}") for name, one in list(found.items())[:_RANKED]}
+        for name, sides in {fit.poi or "": ("", ""), **impacts}.items():
+            one = fit.parameters[name]
+            _add(table, method, name, _aligned(one.value, one.error), _aligned(one.error, one.error), *sides)
     return table
 
 

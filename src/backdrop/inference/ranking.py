@@ -28,8 +28,8 @@ class Impact(NamedTuple):
     down: float
 
 
-def ranking(source: Mapping[str, Any] | Model, *, poi: str | None = None) -> dict[str, Impact]:
-    """Return the impacts of all other parameters on the signal strength, the largest first.
+def ranking(source: Mapping[str, Any] | Model, *, poi: str | None = None, most: int | None = None) -> dict[str, Impact]:
+    """Return the impacts of the other parameters on the signal strength, the largest first.
 
     Each parameter is held at its best value plus or minus its (fitted) error, and everything else is fitted again.
 
@@ -39,6 +39,8 @@ def ranking(source: Mapping[str, Any] | Model, *, poi: str | None = None) -> dic
         A workspace or a model.
     poi
         The signal strength, if it is not the one that the source names.
+    most
+        How many parameters, those with the largest impacts to first order; without it all of them.
 
     Raises
     ------
@@ -54,14 +56,15 @@ def ranking(source: Mapping[str, Any] | Model, *, poi: str | None = None) -> dic
     if likelihood.poi is None:
         raise FitError("there is no signal strength to rank by; name a free factor with poi=")
     best = minimise(likelihood, likelihood.start)
-    errors = np.sqrt(np.diag(covariance(likelihood, best)))
+    spread = covariance(likelihood, best)
+    errors = np.sqrt(np.diag(spread))
+    others = [i for i, error in enumerate(errors) if i != likelihood.poi and error > 0.0]
+    others.sort(key=lambda i: -abs(spread[likelihood.poi, i]) / errors[i])
     found = {}
-    for i, (name, error) in enumerate(zip(likelihood.names, errors, strict=True)):
-        if i == likelihood.poi or error == 0.0:
-            continue
-        sides = (minimise(likelihood, best.parameters, {i: best.parameters[i] + side * error}) for side in (1.0, -1.0))
-        moves = [one.parameters[likelihood.poi] - best.parameters[likelihood.poi] for one in sides]
-        found[name] = Impact(*(float(move / errors[likelihood.poi]) for move in moves))
+    for i in others[:most]:
+        held = [{i: best.parameters[i] + side * errors[i]} for side in (1.0, -1.0)]
+        moves = [minimise(likelihood, best.parameters, one).parameters - best.parameters for one in held]
+        found[likelihood.names[i]] = Impact(*(float(move[likelihood.poi] / errors[likelihood.poi]) for move in moves))
     return dict(sorted(found.items(), key=lambda item: -max(map(abs, item[1]))))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .. import plot
 from ..channel import Channel
-from ..inference import FitResult
+from ..inference import FitResult, Impact
 from ..inference.label import clean
 from ..results import Results
 from . import captions
@@ -20,6 +22,7 @@ def fits(results: Results, gallery: Gallery) -> Html:
     if not results.fits:
         return Html()
     parts = [_table(results), *(_asimov(name, one) for name, one in results.fits.items())]
+    parts += [_ranking(method, one, results.fits[method]) for method, one in results.rankings.items() if one]
     limited = {name: one for name, one in results.fits.items() if one.limit_expected is not None}
     pictures = []
     if limited:
@@ -51,6 +54,19 @@ def _row(one: FitResult) -> list[object]:
     data = Cell(mark, "Asimov") if one.asimov_channels else Cell("observed")
     significance = Cell("–" if one.significance is None else f"{one.significance:.2f} σ", one.significance, "number")
     return [data, strength, number(one.limit_observed, 3), expected, tests[0], significance, tests[1]]
+
+
+def _ranking(method: str, found: Mapping[str, Impact], fit: FitResult) -> Html:
+    """Return what moves the signal strength most: each parameter held one error up and down, all others refitted."""
+    rows = []
+    for name, impact in found.items():
+        one = fit.parameters[name]
+        rows.append(
+            [code(name), number(one.value, 4), number(one.error, 3), number(impact.up, 2), number(impact.down, 2)]
+        )
+    head = ("Value", "Error", f"Δ{fit.poi} / σ, held 1 σ up", "1 σ down")
+    title = f"Ranking of the parameters of the fit with {method}, by their impact on {fit.poi}"
+    return table(title, ["Parameter", *(Cell(text, None, "number") for text in head)], rows)
 
 
 def _asimov(method: str, one: FitResult) -> Html:

@@ -34,6 +34,7 @@ def results(
         closures=outcome.closures,
         observed=outcome.observed,
         fits=outcome.fits,
+        rankings=outcome.rankings,
         maps=outcome.maps,
         graphs={name: found for name, task in analysis.tasks.items() if (found := _templates(task))},
         checks=outcome.checks,

@@ -14,7 +14,7 @@ from ..config.analysis import Analysis, Fit, Process, Task
 from ..config.combination import Combination
 from ..estimate import Estimate, Setup, Terms, estimate, maps, observe, template, terms
 from ..events import Events, Source
-from ..inference import fit, workspace
+from ..inference import fit, ranking, workspace
 from ..method import OffersBins, OffersTerms, target
 from ..methods import METHODS
 from ..region import Region
@@ -26,11 +26,13 @@ from .checks import Rows, after, before
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..inference import FitResult
+    from ..inference import FitResult, Impact
     from ..maps import BinnedMap
     from ..validation import Closure
 
 __all__ = ["Outcome", "execute"]
+
+_RANKED = 25
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Outcome:
     observed: Mapping[str, Mapping[str, NDArray[Any] | None]] = field(default_factory=dict)
     workspaces: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
+    rankings: Mapping[str, Mapping[str, Impact]] = field(default_factory=dict)
     maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     warnings: tuple[str, ...] = ()
@@ -89,13 +92,20 @@ def execute(
     observed = {name: _observed(task, inputs) for name, task in analysis.tasks.items()}
     found, more = _checks(analysis, asked, {name: pair[1] for name, pair in pairs.items()}, samples, inputs)
     warnings += [text for name, one in rows.items() for text in after(one, estimates[name])]
-    texts = tuple(dict.fromkeys([*warnings, *more]))
-    measured = _maps(analysis, inputs)
+    outcome = Outcome(
+        estimates,
+        closures,
+        observed,
+        maps=_maps(analysis, inputs),
+        checks=found,
+        warnings=tuple(dict.fromkeys([*warnings, *more])),
+    )
     if analysis.fit is None:
-        return Outcome(estimates, closures, observed, maps=measured, checks=found, warnings=texts)
+        return outcome
     spaces = {name: _workspace(analysis, analysis.fit, name, estimates, inputs) for name in analysis.fit.methods}
     fits = {name: fit(one) for name, one in spaces.items()}
-    return Outcome(estimates, closures, observed, spaces, fits, measured, found, texts)
+    ranked = {name: ranking(spaces[name], most=_RANKED) for name, one in fits.items() if one.poi is not None}
+    return replace(outcome, workspaces=spaces, fits=fits, rankings=ranked)
 
 
 class _Inputs:
