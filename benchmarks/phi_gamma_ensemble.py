@@ -21,6 +21,7 @@ from backdrop.tasks import Map
 from backdrop.validation import Pulls, SpuriousSignal, spurious_signal
 
 from .phi_gamma import kernel
+from .phi_gamma_closure import ClosureEnsemble
 from .signals import InjectionEnsemble
 
 TOY = PhiGamma()
@@ -190,7 +191,7 @@ def _row(table: Pulls, i: int) -> dict[str, Any]:
     }
 
 
-ENSEMBLES: Mapping[str, PhiGammaEnsemble | InjectionEnsemble] = {
+ENSEMBLES: Mapping[str, PhiGammaEnsemble | InjectionEnsemble | ClosureEnsemble] = {
     "phi_gamma": PhiGammaEnsemble(
         "Ancestral sampling on φγ: a peak fitted where there is none, both modes; widths for smaller signal regions",
         seed=20_280,
@@ -209,5 +210,11 @@ ENSEMBLES: Mapping[str, PhiGammaEnsemble | InjectionEnsemble] = {
         window=("SR", 122.5, 127.5),
         seed=20_281,
         toys=20,
+    ),
+    "phi_gamma_closure": ClosureEnsemble(
+        "Ancestral sampling on φγ: yields, χ² and correlations, against what data sets drawn from a kernel give",
+        seed=20_282,
+        toys=20,
+        draws=500_000,
     ),
 }
