@@ -25,8 +25,8 @@ COMPOSITE = {
 """Four-vector of the meson, mass and pT of the system; the photon has no mass."""
 
 
-def graph() -> tuple[Template, ...]:
-    """The templates of the paper's table 2."""
+def graph(*, full: bool = False) -> tuple[Template, ...]:
+    """The templates of the paper's table 2; with `full`, Δη also depends on both transverse momenta, and η_γ on Δη."""
 
     def slices(name: str) -> hist.axis.Variable:
         return hist.axis.Variable(SLICES, name=name)
@@ -41,24 +41,30 @@ def graph() -> tuple[Template, ...]:
     eta = hist.axis.Variable(ETA, name="eta_gamma", label=r"$\eta_{\gamma}$")
     phi = hist.axis.Regular(32, -np.pi, np.pi, name="phi_gamma", label=r"$\Phi_{\gamma}$")
     mass = hist.axis.Regular(16, 1.012, 1.028, name="m_phi", label=r"$m_{\phi}$ [GeV]")
+    parents = (hist.axis.Regular(8 if full else 12, np.pi / 2, np.pi, name="dphi"),)
+    if full:
+        parents = (slices("pt_gamma"), slices("pt_phi"), *parents)
+    before = (hist.axis.Regular(24, -4.8, 4.8, name="deta"),) if full else ()
     return (
         Template("A", (pt_phi, pt_gamma)),
         Template("B", (dphi,), given=(slices("pt_gamma"), slices("pt_phi"))),
-        Template("C", (deta,), given=(hist.axis.Regular(12, np.pi / 2, np.pi, name="dphi"),)),
+        Template("C", (deta,), given=parents),
         Template("D", (isolation,), given=(slices("pt_gamma"),)),
-        Template("E", (eta,)),
+        Template("E", (eta,), given=before),
         Template("F", (phi,)),
         Template("G", (mass,)),
     )
 
 
-def kernel(draws: int = 1_000_000, *, with_replacement: bool = False, systematics: bool = False) -> AncestralSampling:
+def kernel(
+    draws: int = 1_000_000, *, with_replacement: bool = False, systematics: bool = False, full: bool = False
+) -> AncestralSampling:
     """Return the method; the systematics are the paper's three pairs."""
     moves: dict[str, Distortion] = {"pt_shift": Shift("pt_gamma", 1.0), "dphi_tilt": Tilt("dphi", 0.3)}
     moves["m_tilt"] = FinalTilt("m", 0.004, 50.0, 400.0)
     return AncestralSampling(
         PhiGammaSelection().gr,
-        graph(),
+        graph(full=full),
         COMPOSITE,
         draws=draws,
         with_replacement=with_replacement,

@@ -36,6 +36,7 @@ from .flips import TWELVE, FlipEnsemble
 from .harness import RESULTS, machine, versions
 from .intervals import IntervalEnsemble
 from .leptons import LikelihoodEnsemble, MatrixEnsemble
+from .phi_gamma_ensemble import ENSEMBLES
 from .signals import SIGNALS
 
 KEPT = Path(__file__).resolve().parent / ".validate"
@@ -244,6 +245,7 @@ VALIDATIONS: Mapping[str, Validation] = {
         toys=2000,
     ),
     **SIGNALS,
+    **ENSEMBLES,
 }
 
 
