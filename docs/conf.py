@@ -57,7 +57,8 @@ nitpick_ignore_regex = [
     # types that stand in signatures and are nobody's to use
     (
         r"py:class",
-        r"backdrop\.(io\.reading|io\.terms|inference\.label|inference\.likelihood|learn\.flips|learn\.composition|methods\.lepton_counts)\..*",
+        r"backdrop\.(io\.reading|io\.terms|inference\.label|inference\.likelihood"
+        r"|learn\.flips|learn\.composition|methods\.lepton_counts)\..*",
     ),
 ]
 
