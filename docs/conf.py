@@ -58,7 +58,7 @@ nitpick_ignore_regex = [
     (
         r"py:class",
         r"backdrop\.(io\.reading|io\.terms|inference\.label|inference\.likelihood"
-        r"|learn\.flips|learn\.composition|methods\.lepton_counts)\..*",
+        r"|learn\.flips|learn\.composition\w*|methods\.lepton_counts)\..*",
     ),
 ]
 
