@@ -42,7 +42,7 @@ LEAST = 10.0
 
 @dataclass(frozen=True)
 class ClosureEnsemble:
-    """Kernels of candidates, and of candidates that a kernel drew, for what to expect: model and data share events.
+    """Kernels of candidates, and, for what to expect where model and data share events, of drawn pseudo-candidates.
 
     A yield holds if its bias is below the spread of a single data set, χ² if its mean is within three errors of the
     expected one, and the correlation of a pair that shares a template within 0.02. Other pairs are told where they
