@@ -264,8 +264,8 @@ class BinnedMap:
     def to_correctionlib(self, description: str = "") -> dict[str, Any]:
         """Return the map as a correction of correctionlib (schema 2): systematic, then the columns.
 
-        The systematic is ``nominal``, or the name of a nuisance with ``_up`` or ``_down``. Files of them are written and
-        read by ``backdrop.correction``.
+        The systematic is ``nominal``, or the name of a nuisance with ``_up`` or ``_down``. ``backdrop.correction`` has
+        files of them.
         """
         from .correction import correction
 
