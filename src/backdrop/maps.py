@@ -159,22 +159,27 @@ class BinnedMap:
         DataError
             As :meth:`index`.
         """
+        from ._kernels import look_up
+
         found = [_numbers(columns, name) for name in self.columns]
         out, values = np.empty(len(found[0])), np.ascontiguousarray(self.values, np.float64)
+        bins = np.empty(min(_BLOCK, len(out)), np.int64)
         for start in range(0, len(out), _BLOCK):
-            blocks = [one[start : start + _BLOCK] for one in found]
-            bins = np.zeros(len(blocks[0]), np.int64)
-            self._add_block(blocks, bins, found)
-            # every bin is inside; "clip" only spares the check
-            np.take(values, bins, out=out[start : start + _BLOCK], mode="clip")
+            *blocks, last = [one[start : start + _BLOCK] for one in found]
+            part = out[start : start + _BLOCK]
+            places = bins[: len(part)]
+            places[:] = 0
+            self._add_block(blocks, places, found)
+            if look_up(_floats(last), *self._lookups[-1], places, values, part):
+                self._refuse(self.axes[-1], found[-1])
         return out
 
     def _add_block(self, blocks: list[Any], out: Index, whole: list[Any]) -> None:
+        """Add the bins of one block of values along the first axes, as many as there are blocks."""
         from ._kernels import add_bins
 
-        for block, lookup, values, axis in zip(blocks, self._lookups, whole, self.axes, strict=True):
-            numbers = np.require(block, np.float64, ["C", "W"])
-            if add_bins(numbers, *lookup, out):
+        for block, lookup, values, axis in zip(blocks, self._lookups, whole, self.axes, strict=False):
+            if add_bins(_floats(block), *lookup, out):
                 self._refuse(axis, values)
 
     @cached_property
@@ -316,6 +321,10 @@ def _numbers(columns: Mapping[str, Any] | Events, name: str) -> NDArray[Any]:
     if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biuf"):
         raise DataError(f"column '{name}' of a map must hold one number a row; flatten the objects first")
     return values
+
+
+def _floats(values: NDArray[Any]) -> Array:
+    return np.require(values, np.float64, ["C", "W"])
 
 
 def lookup(edges: Array, clamp: bool) -> tuple[Array, NDArray[np.uint16], Array]:
