@@ -124,10 +124,15 @@ def _read(name: str, given: Mapping[str, Any]) -> BinnedMap:
     labels = {one["name"]: one.get("description") or "" for one in given["inputs"]}
     axes = tuple(_axis(one, labels.get(one, ""), row) for one, row in zip(inputs, edges, strict=True))
     pairs = _pairs(name, {key: one[2] for key, one in read.items() if key != nominal}, values)
-    shifts = [(up - down) / 2.0 for key, (up, down) in pairs.items() if key.startswith(_STATISTICAL)]
+    shifts = [_step(up - values, values - down) for key, (up, down) in pairs.items() if key.startswith(_STATISTICAL)]
     covariance = sum((np.outer(d, d) for d in shifts), np.zeros((len(values),) * 2))
     variations = {key: pair for key, pair in pairs.items() if not key.startswith(_STATISTICAL)}
     return BinnedMap(name, axes, values, covariance, variations, flow)
+
+
+def _step(rise: Array, fall: Array) -> Array:
+    """Return the step of a statistical nuisance: the longer side, as a bound makes the other one shorter."""
+    return np.where(np.abs(rise) >= np.abs(fall), rise, fall)
 
 
 def _axis(column: str, label: str, edges: list[float]) -> Any:

@@ -50,7 +50,8 @@ class Model(Protocol):
         exactly.
 
     A row-wise model that changes columns, so that rows may enter a region from outside, has ``moves = True``. One that
-    estimates nothing without some of its rows has ``needs``, their region.
+    estimates nothing without some of its rows has ``needs``, their region. One that would lose rows whose cut in
+    `reads` is undefined has ``check_rows(events, region)``, which raises a DataError for them.
     """
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import hist
@@ -12,8 +14,10 @@ import pytest
 
 from backdrop import Channel, Estimate, Region
 from backdrop.errors import ConfigError, ExportError
-from backdrop.export import combine
+from backdrop.export import cabinetry, combine, trexfitter, write
+from backdrop.export import pyhf as export_pyhf
 from backdrop.inference import fit, workspace
+from tests.export.readers import cabinetry_workspace
 
 _AXIS = hist.axis.Regular(2, 0.0, 1.0, name="m")
 _CHANNELS = (Channel("SR", Region("SR", "tag == 0"), (_AXIS,)), Channel("CR", Region("CR", "tag == 1"), (_AXIS,)))
@@ -97,5 +101,28 @@ def test_what_is_refused() -> None:
     with pytest.raises(ConfigError, match="'diboson' is free and has a variation of the same name"):
         workspace({"diboson": own}, free={"diboson": 0.1})
     # a negative template is nothing for programs that draw from every process
-    with pytest.raises(ExportError, match=r"fakes_less_diboson"):
-        combine(_fitted(1.0)[0], _CHANNELS)
+    for kind in (combine, trexfitter):
+        with pytest.raises(
+            ExportError,
+            match=r"'fakes_less_diboson', bin 1 .* is -12: .* follows the free 'diboson_norm'.* export to pyhf",
+        ):
+            kind(_fitted(1.0)[0], _CHANNELS)
+    for name, yields, message in (
+        ("fakes", [-1.0, 1.0], "the nominal yield is -1 in"),
+        ("fakes_less_diboson", [-100.0, -100.0], r"no background is expected \(-12 events\)"),
+    ):
+        spec = _fitted(1.0)[0]
+        sample = next(one for one in spec["channels"][0]["samples"] if one["name"] == name)
+        sample["data"] = yields
+        with pytest.raises(ExportError, match=message):
+            export_pyhf(spec, _CHANNELS)
+
+
+def test_pyhf_and_cabinetry_take_what_is_subtracted(tmp_path: Path) -> None:
+    spec, ours = _fitted(1.3, mu=0.5)
+    assert json.loads(export_pyhf(spec, _CHANNELS)["workspace.json"]) == spec
+    write(cabinetry(spec, _CHANNELS), tmp_path)
+    theirs = fit(cabinetry_workspace(tmp_path))
+    for name in ("mu", "diboson_norm"):
+        assert theirs.parameters[name].value == pytest.approx(ours.parameters[name].value, abs=0.01)
+        assert theirs.parameters[name].error == pytest.approx(ours.parameters[name].error, rel=0.02)

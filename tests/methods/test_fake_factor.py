@@ -194,6 +194,33 @@ def test_bins_without_a_factor_are_named() -> None:
         estimate(Setup(_METHOD, data), [empty], seed=1)
 
 
+@pytest.mark.parametrize("slots", [(), ("{}1", "{}2")])
+def test_an_undefined_isolation_is_no_anti_tight_lepton_without_a_word(slots: tuple[str, ...]) -> None:
+    pt, iso = np.full((6, 2), 20.0), np.array([[0.1, 0.4]] * 5 + [[0.1, np.nan]])
+    table = {f"{name}{i + 1}": column[:, i] for name, column in (("pt", pt), ("iso", iso)) for i in (0, 1)}
+    lists = {"lep_pt": ak.from_regular(pt), "lep_iso": ak.from_regular(iso)}
+    pairs = Events.of({**(table if slots else lists), "m": np.arange(6.0)}, sample="data")
+    factor = BinnedMap("fake_factor", (_PT,), np.array([0.3, 0.2, 0.4]), np.zeros((3, 3)))
+    method = FakeFactor(Objects("lep", "iso < 0.15", slots), factor)
+    with pytest.raises(
+        DataError, match=r"1 of 6 rows in region 'SR' \(samples: data\) may be in '~all lep tight' or not"
+    ):
+        estimate(Setup(method, pairs), [Channel("SR", Region("SR", "m >= 0"))], seed=1)
+    fine = estimate(Setup(method, pairs), [Channel("SR", Region("SR", "m < 5"))], seed=1)
+    assert fine.total("SR").value == pytest.approx(5 * 0.2)
+
+
+def test_a_given_factor_is_not_negative_and_its_nuisances_are_not(tmp_path: Path) -> None:
+    known = BinnedMap("fake_factor", (_PT,), np.array([0.1, 0.2, 0.3]), np.diag([0.3, 0.02, 0.02]) ** 2, bounds=(0, 9))
+    write_maps(tmp_path / "fakes.json", known)
+    method = FakeFactor(_TOY.objects, read_maps(tmp_path / "fakes.json")["fake_factor"])
+    for name, pair in method.variations().items():
+        for side, one in zip(("up", "down"), pair, strict=True):
+            assert np.allclose(one.factor.values, known.varied(name.removeprefix("fake_"), side).values, rtol=2e-3)
+    with pytest.raises(DataError, match=r"is -0.1 in bin lep_pt from 20 to 35, outside 0 to 1"):
+        FakeFactor(_TOY.objects, replace(known, values=np.array([0.1, -0.1, 0.3]), bounds=(-1, 1)))
+
+
 # ---- simulated leptons with truth ------------------------------------------------------------------------------------
 
 _TABLE = Objects("lep", "tight > 0", ("{}",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import awkward as ak
 import hist
 import numpy as np
 import pytest
@@ -120,6 +121,20 @@ def test_it_is_finite_where_real_and_fake_leptons_are_alike():
     assert down[0] == pytest.approx(0.0, abs=1e-3)
     assert up[0] > 40.0
     assert all(np.isfinite(pair).all() for pair in ours.variations.values())
+
+
+def test_it_is_finite_where_they_are_alike_in_several_bins_of_two_leptons():
+    axis = hist.axis.Variable([0, 20, 100], name="lep_pt")
+    real, fake = (BinnedMap(n, (axis,), np.full(2, 0.2), np.eye(2) * 1e-4) for n in ("real", "fake"))
+    pairs = Events.of(
+        {"pt1": np.full(40, 25.0), "pt2": np.full(40, 15.0), "iso1": np.tile([0.1, 0.4], 20), "m": np.arange(40) % 2.0}
+        | {"iso2": np.repeat([0.1, 0.4], 20)},
+        sample="data",
+    )
+    two = Channel("two", Region("two", "m >= 0"), (hist.axis.Regular(2, 0, 2, name="m"),))
+    ours = found(LikelihoodMatrix(Objects("lep", "iso < 0.15", ("{}1", "{}2")), real, fake), pairs, two)
+    assert np.isfinite(ours.covariance()).all()
+    assert (ours.nominal >= 0.0).all()
 
 
 def test_the_profile_interval_holds_the_efficiencies_errors():
@@ -258,6 +273,21 @@ def test_leptons_that_are_in_no_bin_are_refused():
         events = singles(3, 1).with_columns({"pt1": np.full(4, pt), "here": np.ones(4)})
         with pytest.raises(DataError, match=text):
             found(method, events, Channel("all", Region("all", "here > 0")))
+
+
+@pytest.mark.parametrize("settings", [{}, {"fakes": "RF"}])
+def test_channels_without_the_wanted_leptons_are_named(settings):
+    events = singles(6, 4)
+    lists = {name: ak.unflatten(events[name + "1"], [0] * 5 + [1] * 10) for name in ("pt", "iso")}
+    events = Events.of(
+        {"lep_pt": lists["pt"], "lep_iso": lists["iso"], "m": np.repeat([0.0, 1.0], [5, 10])}, sample="data"
+    )
+    method = LikelihoodMatrix(Objects("lep", "iso < 0.15"), *one_bin(0.9, 0.2), **settings)
+    none = Channel("none", Region("none", "m < 1" if not settings else "m > 0"))
+    with pytest.raises(
+        DataError, match=r"channel 'none': no row of sample 'data' has leptons 'lep' in the composition"
+    ):
+        found(method, events, none)
 
 
 def test_counts_that_are_none_are_refused():

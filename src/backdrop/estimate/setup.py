@@ -312,6 +312,8 @@ def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Arra
     reads = {model.reads for model in models if model.reads is not None}
     for region in reads:
         check_compatible(channel.region, region, "source")
+    if check := getattr(models[0], "check_rows", None):
+        check(chunk, channel.region)
     # rows that a model moves may come from outside the region
     moves = getattr(models[0], "moves", False)
     where = [one if moves else channel.region & one for one in reads]

@@ -53,7 +53,7 @@ def cabinetry(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) ->
     """
     import yaml
 
-    model = uniform(by_bin(read(workspace, channels)).without_empty().relative("cabinetry"))
+    model = uniform(by_bin(read(workspace, channels, negative=True)).without_empty().relative("cabinetry"))
     if not model.factors:
         raise ExportError("cabinetry needs a free factor, and the workspace has none; give it a signal")
     named = list(blocks(model))

@@ -55,6 +55,12 @@ class Cell:
         """Whether there is nothing in it."""
         return not self.nominal.any()
 
+    @property
+    def subtracts(self) -> bool:
+        """Whether it is what another sample has subtracted of one whose normalisation is free: only that moves it."""
+        fixed = not (self.shapes or self.norms or self.errors.any())
+        return bool(self.factors) and fixed and not self.empty and bool((self.nominal <= 0.0).all())
+
     def at(self, index: int, sample: str) -> Cell:
         """Return what is in one bin, as a cell of all bins under a sample's name; its factor is a free one."""
         here = np.arange(len(self.nominal)) == index
@@ -209,7 +215,7 @@ class Model:
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def read(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> Model:
+def read(workspace: Mapping[str, Any], channels: Iterable[Channel] = (), *, negative: bool = False) -> Model:
     """Return a workspace's first measurement as a model.
 
     Parameters
@@ -218,6 +224,9 @@ def read(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> Mode
         As :func:`backdrop.workspace` makes it: with histosys, normsys, normfactor, shapefactor, shapesys.
     channels
         The channels, for the edges of their bins. Those that are not given have bins by number.
+    negative
+        Whether the program takes the negative samples that are what another one has subtracted
+        (``fakes_less_diboson``).
 
     Raises
     ------
@@ -233,7 +242,7 @@ def read(workspace: Mapping[str, Any], channels: Iterable[Channel] = ()) -> Mode
     places = tuple(_place(one, data, known.get(one["name"]), label) for one in workspace["channels"])
     model = Model(measurement["name"], config["poi"], places, {}, label.notes)
     model = replace(model, factors=dict(_factors(model, config["parameters"])))
-    _check(model)
+    _check(model, negative)
     return model
 
 
@@ -298,13 +307,16 @@ def _factors(model: Model, settings: Sequence[Mapping[str, Any]]) -> Iterator[tu
 # ---- checking ------------------------------------------------------------------------------------------------------
 
 
-def _check(model: Model) -> None:
+def _check(model: Model, negative: bool) -> None:
     names = [place.name for place in model.places] + [*model.samples, *model.factors]
     names += model.nuisances(lambda cell: (*cell.shapes, *cell.norms))
     if odd := [name for name in names if clean(name) != name]:
         raise ExportError(f"name '{odd[0]}': other programs read letters, digits and underscores only; rename it")
     for place, cell in model.cells():
-        _check_yields(place, cell.sample, "the nominal yield", cell.nominal)
+        if cell.subtracts and model.poi not in cell.factors:
+            _check_subtracted(place, cell, negative)
+        else:
+            _check_yields(place, cell.sample, "the nominal yield", cell.nominal)
         _check_yields(place, cell.sample, "the error", cell.errors)
         for name, sides in cell.shapes.items():
             for word, side in zip(("up", "down"), sides, strict=True):
@@ -340,12 +352,24 @@ def _check_yields(place: Place, sample: str, what: str, yields: Array) -> None:
         )
 
 
+def _check_subtracted(place: Place, cell: Cell, negative: bool) -> None:
+    if negative and np.isfinite(cell.nominal).all():
+        return
+    worst = int(np.argmin(cell.nominal))
+    raise ExportError(
+        f"{place.where(cell.sample, worst)} is {cell.nominal[worst]:g}: what is subtracted where fakes or other "
+        f"backgrounds are predicted follows the free '{cell.factors[0]}', as a sample of negative yields, which this "
+        "format has not; export to pyhf or cabinetry, or make the workspace without that free normalisation ('free' "
+        "in the configuration's fit), so that it is a variation"
+    )
+
+
 def _check_expected(model: Model, place: Place) -> None:
-    """Refuse bins in which no background is expected: their likelihood is zero for any count."""
+    """Refuse bins in which no background is expected: their likelihood is zero for any count, or has none."""
     total = sum((cell.nominal for cell in place.cells if model.poi not in cell.factors), np.zeros(len(place.data)))
-    if (total == 0.0).any():
-        worst = int(np.flatnonzero(total == 0.0)[0])
+    if (total <= 0.0).any():
+        worst = int(np.flatnonzero(total <= 0.0)[0])
         raise ExportError(
-            f"no background is expected (0 events) in {place.where('all backgrounds', worst)}; merge bins, or make the "
-            "workspace with a floor, empty=EVENTS"
+            f"no background is expected ({total[worst]:g} events) in {place.where('all backgrounds', worst)}; merge "
+            "bins, or make the workspace with a floor, empty=EVENTS"
         )

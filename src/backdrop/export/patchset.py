@@ -69,7 +69,7 @@ def pyhf(
     >>> dict(patches.apply(files["background.json"], "hh")) == files["workspace.json"]
     True
     """
-    model = read(workspace, channels)
+    model = read(workspace, channels, negative=True)
     files = {"workspace.json": _text(workspace)}
     signals = [name for name in model.samples if model.is_signal(name)]
     if not signals:

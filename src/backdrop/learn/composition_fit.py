@@ -34,6 +34,7 @@ _SHORTEST = 1e-6
 _STIFFNESS = 0.3
 _LIFT = 0.5
 _LEAST = 1e-6
+_RIDGE = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +299,9 @@ class _Local:
             border = self.borders[i]
             if self.pull_slopes is not None:
                 border = np.column_stack([border, self.pull_slopes[i]])
-            inside, right = block + np.diag(walls[i]), np.column_stack([border, slopes[i]])
+            # compositions of equal chances (r = f) have no curvature against one another, and walls that vanish
+            ridge = _RIDGE * np.diag(block).max()
+            inside, right = block + np.diag(walls[i] + ridge), np.column_stack([border, slopes[i]])
             yield border, np.asarray(np.linalg.solve(inside, right))
 
 

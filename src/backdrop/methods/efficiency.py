@@ -349,8 +349,24 @@ def within(selection: Region, role: Region) -> Region:
     return role if selection == Region.everything() else selection & role
 
 
-def nuisances(name: str, which: Efficiency | BinnedMap) -> dict[str, tuple[BinnedMap, BinnedMap]]:
+def nuisances(
+    name: str, which: Efficiency | BinnedMap, bounds: tuple[float, float] = _PHYSICAL
+) -> dict[str, tuple[BinnedMap, BinnedMap]]:
     """Return the nuisances of a given map, each with the map moved up and down; a measured one varies by replicas."""
     if isinstance(which, Efficiency):
         return {}
-    return {f"{name}_{one}": (which.varied(one, "up"), which.varied(one, "down")) for one in which.nuisances}
+    one = bounded(which, bounds)
+    return {
+        f"{name}_{nuisance}": (one.varied(nuisance, "up"), one.varied(nuisance, "down")) for nuisance in one.nuisances
+    }
+
+
+def bounded(given: BinnedMap, bounds: tuple[float, float]) -> BinnedMap:
+    """Return a map inside bounds, which a file does not tell.
+
+    Raises
+    ------
+    DataError
+        If it is outside: its bin is named.
+    """
+    return replace(given, bounds=(max(given.bounds[0], bounds[0]), min(given.bounds[1], bounds[1])))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeFactor", "FakeFactorModel"]
 
+_POSITIVE = (0.0, np.inf)
+
 
 @dataclass(frozen=True)
 class FakeFactor:
@@ -59,7 +61,8 @@ class FakeFactor:
     Raises
     ------
     DataError
-        In fit: if a bin has no anti-tight lepton, or an unphysical number of them; bin and sums are named.
+        If a given map is below 0. In fit: if a bin has no anti-tight lepton, or an unphysical number of them; bin and
+        sums are named.
 
     References
     ----------
@@ -83,6 +86,8 @@ class FakeFactor:
 
     def __post_init__(self) -> None:
         self.leptons.all_tight()
+        if isinstance(self.factor, BinnedMap):
+            efficiency.bounded(self.factor, _POSITIVE)
 
     @property
     def target(self) -> Region:
@@ -125,7 +130,7 @@ class FakeFactor:
 
     def variations(self) -> Mapping[str, tuple[FakeFactor, FakeFactor]]:
         """Return the up and down settings of each nuisance of a map that is given."""
-        pairs = efficiency.nuisances("fake", self.factor)
+        pairs = efficiency.nuisances("fake", self.factor, _POSITIVE)
         return {name: (replace(self, factor=up), replace(self, factor=down)) for name, (up, down) in pairs.items()}
 
 
@@ -185,8 +190,20 @@ class FakeFactorModel:
 
     def predict(self, events: Events, region: Region) -> Events:
         """Return the events with anti-tight leptons inside `region`, weighted with the product of fake factors."""
+        self.check_rows(events, region)
         rows = events.select(region & self.reads)
         return rows.with_weight(rows.weight * self.factors(rows, [self])[0])
+
+    def check_rows(self, events: Events, region: Region) -> None:
+        """Raise a DataError if an undefined value hides whether a row of `region` has an anti-tight lepton."""
+        inside = region.mask(events.columns)
+        unknown = inside & self.reads.possible(events.columns) & ~self.reads.mask(events.columns)
+        if unknown.any():
+            raise DataError(
+                f"{int(unknown.sum())} of {int(inside.sum())} rows in region '{region.name}' (samples: "
+                f"{', '.join(events.samples)}) may be in '{self.reads.name}' or not: a value of "
+                f"{', '.join(sorted(self.reads.columns))} is NaN; cut them away in the region, or clean the input"
+            )
 
     def factors(self, rows: Events, models: Sequence[FakeFactorModel]) -> Array:
         """Return what rows that all have anti-tight leptons are weighted with by models of one fit, (members, n)."""

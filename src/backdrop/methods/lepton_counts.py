@@ -73,17 +73,24 @@ class CompositionFit:
         Raises
         ------
         DataError
-            If a channel has no rows, or a pattern of its leptons a negative sum of weights.
+            If a channel has no rows, none with the wanted leptons, or a pattern of them a negative sum of weights.
         """
         found: list[Bin] = []
         columns: list[Array] = []
         spread: list[tuple[int, Array]] = []
         sizes = np.cumsum([0] + [channel.size for channel in channels])
         for channel, start in zip(channels, sizes, strict=False):
+            before = len(found)
             for one, shares, directions in _parts(model, events.sorted(), channel):
                 spread += [(len(found), _padded(one_, start, sizes[-1])) for one_ in directions]
                 found.append(one)
                 columns.append(_padded(shares, start, sizes[-1]))
+            if len(found) == before:
+                raise DataError(
+                    f"channel '{channel.name}': no row of sample '{model.method.observed}' has leptons "
+                    f"'{model.method.leptons.name}' in the composition that is wanted ({model.method.fakes}); widen "
+                    "the region, drop the channel, or ask for another composition"
+                )
         share = np.column_stack([*columns, np.zeros((sizes[-1], 0))])
         moved = tuple(column[:, None] * (np.arange(len(found)) == i) for i, column in spread)
         return cls(model, tuple(channels), Compositions(tuple(found), _efficiencies(model, found)), share, moved)

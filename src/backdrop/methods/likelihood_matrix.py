@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LikelihoodMatrix", "LikelihoodMatrixModel", "exact_interval", "interval"]
 
-_ROW = "__row"
 _MOST = 6
 
 
@@ -246,11 +245,12 @@ class LikelihoodMatrixModel:
         FitError
             If r is below f for a lepton: the bins are named.
         """
-        flat = rows.with_columns({_ROW: np.arange(len(rows))}).flatten(self.method.leptons)
-        efficiency.check_objects(flat, self.method.leptons, (*self.real.columns, *self.fake.columns), region)
+        names = (*self.real.columns, *self.fake.columns)
+        flat = efficiency.flattened(rows, self.method.leptons, names)
+        efficiency.check_objects(flat, self.method.leptons, names, region)
         cells = np.stack([self.real.index(flat), self.real.size + self.fake.index(flat)], axis=1)
         self._check_above(cells, region)
-        number = np.bincount(flat[_ROW], minlength=len(rows))
+        number = np.bincount(flat[efficiency.ROW], minlength=len(rows))
         loose = ~flat[f"{self.method.leptons.name}_tight"]
         for count in np.unique(number[number > 0]):
             if count > _MOST:
@@ -259,7 +259,7 @@ class LikelihoodMatrixModel:
                     f"2^{count} patterns is not fitted, the most is {_MOST}: cut the others away"
                 )
             place = np.flatnonzero(number == count)
-            own = (number == count)[flat[_ROW]]
+            own = (number == count)[flat[efficiency.ROW]]
             pattern = loose[own].reshape(-1, count) @ (1 << np.arange(count)[::-1])
             yield Rows(int(count), rows, place, cells[own].reshape(-1, count, 2), pattern)
 
