@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -26,6 +27,9 @@ from .validate import configuration
 __all__ = ["build", "load"]
 
 T = TypeVar("T")
+
+_SAMPLE_SETTINGS = ("observed", "sample")
+"""Settings of a method, or of a part of it, that name a sample."""
 
 
 def load(path: FilePath | str, *, seed: int | None = None, inputs: Mapping[str, str] | None = None) -> Analysis:
@@ -206,9 +210,25 @@ def _task(names: _Names, name: str, given: model.Method, channels: Sequence[Chan
     path: Path = ("methods", name)
     kind = METHODS[names.known((*path, "type"), given.type, METHODS, "method")].method
     method = settings.build(kind, given.settings, names.scope, (*path, "settings"))
+    events = names.events((*path, "events"), given.events)
+    _check_samples(names, method, events, given.settings, (*path, "settings"))
     own = [names.channel((*path, "channels", i), one) for i, one in enumerate(given.channels or names.given.channels)]
     chosen = tuple(channel for channel in channels if channel.name in own)
-    return Task(method, names.events((*path, "events"), given.events), chosen)
+    return Task(method, events, chosen)
+
+
+def _check_samples(names: _Names, part: Any, events: Combination, given: Mapping[str, Any], path: Path) -> None:
+    """Refuse a setting that names a sample which the method does not see."""
+    for field in fields(part):
+        value, inside = getattr(part, field.name), given.get(field.name)
+        if field.name in _SAMPLE_SETTINGS and isinstance(value, str) and value not in events.samples:
+            have = ", ".join(events.samples)
+            text = (
+                f"no sample '{value}' ('{field.name}') in its events{nearest(value, events.samples)}; these are: {have}"
+            )
+            raise names.document.error(path if inside is None else (*path, field.name), text)
+        if is_dataclass(value) and isinstance(inside, Mapping):
+            _check_samples(names, value, events, inside, (*path, field.name))
 
 
 def _variations(

@@ -327,6 +327,8 @@ def _one_of(options: Sequence[Any], given: Any, scope: Scope, path: Path) -> Any
     if given is None and type(None) in options:
         return None
     kinds = [one for one in options if one is not type(None)]
+    if isinstance(given, str) and BinnedMap in kinds:
+        return _map(given, scope, path)
     if isinstance(given, Mapping):
         kinds = [one for one in kinds if one is not BinnedMap] or kinds
     if isinstance(given, Mapping) or len(kinds) == 1:

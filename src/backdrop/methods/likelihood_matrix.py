@@ -142,6 +142,11 @@ class LikelihoodMatrix:
         return efficiency.within(self.selection, target_region(self.leptons, self.tight))
 
     @property
+    def reads(self) -> Region:
+        """The rows that are read in a channel: tight and anti-tight ones, so none of it may be sealed."""
+        return self.selection
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns read besides those of the regions."""
         return efficiency.columns(self.leptons, self.real, self.fake)

@@ -61,7 +61,12 @@ def overlaps(analysis: Analysis, opened: Collection[str] = ()) -> Iterator[Overl
         for role, region in _roles(task.method):
             yield from _uses(f"{name}: {role}", region, task.events, seals, needed=False)
     for name, task in analysis.tasks.items():
+        reads = getattr(task.method, "reads", None)
         for channel in task.channels:
+            if isinstance(reads, Region):
+                yield from _uses(
+                    f"{name}: read in {channel.name}", channel.region & reads, task.events, seals, needed=True
+                )
             needed = (name, channel.name) in closing
             use = f"{name}: {'closure' if needed else 'observed'} in {channel.name}"
             yield from _uses(use, channel.region & target(task.method), task.events, seals, needed=needed)
