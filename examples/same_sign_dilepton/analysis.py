@@ -76,7 +76,8 @@ def main(out: str = "same-sign-report.html", seed: int = 2) -> None:
     method = FakeFactor(LEPTONS, Efficiency(single, axes), SEARCH)
     any_met = replace(method, factor=Efficiency(bd.Region("any met", "n_leptons == 1"), axes))
     prompt = dy + diboson + w + flipped
-    varied = {"no_met": bd.Setup(any_met, data - prompt)}
+    jets = replace(method, factor=Efficiency(single & bd.Region("jets", "n_jets > 0"), axes))
+    varied = {"flipped_jets": bd.Setup(jets, data - prompt), "no_met": bd.Setup(any_met, data - prompt)}
     varied |= {
         name: tuple(bd.Setup(method, data - prompt - k * one) for k in (0.1, -0.1))
         for name, one in (("drell_yan", dy), ("diboson", diboson), ("w_jets", w))

@@ -11,9 +11,10 @@ import pytest
 from backdrop.config import load
 from backdrop.config.analysis import Analysis
 from backdrop.demos import demo
-from backdrop.errors import BackdropError
+from backdrop.errors import BackdropError, BlindedError
 from backdrop.estimate import Setup, estimate
 from backdrop.run.execution import Outcome, execute
+from backdrop.run.overlaps import overlaps, refuse_sealed
 from backdrop.run.samples import read
 from backdrop.synthetic import SameSign
 
@@ -97,6 +98,24 @@ def test_the_fit_finds_the_normalisations_and_a_signal(made: Callable[..., Analy
     assert {("fakes_less_diboson", "diboson_norm"), ("fakes_less_drell_yan", "drell_yan_norm")} < kinds
 
 
+def test_both_forms_of_the_matrix_method_agree_with_the_fake_factor(outcome: Outcome) -> None:
+    fakes, matrix, likelihood = (outcome.estimates[name].total("VR") for name in ("fakes", "matrix", "likelihood"))
+    assert abs(likelihood.value - matrix.value) < 0.3 * matrix.total
+    assert likelihood.total == pytest.approx(matrix.total, rel=0.25)
+    assert abs(fakes.value - likelihood.value) < likelihood.total
+
+
+@pytest.mark.parametrize("name", ["matrix", "likelihood"])
+def test_a_method_that_reads_sealed_pairs_is_known_before_it_runs(made: Callable[..., Analysis], name: str) -> None:
+    analysis = made()
+    task = replace(analysis.tasks[name], channels=(analysis.channel("SR"),))
+    sealed = replace(analysis, tasks={**analysis.tasks, name: task})
+    with pytest.raises(BlindedError, match=rf"{name}: read in SR: region 'signal & search' of sample 'data' may hold"):
+        refuse_sealed(overlaps(sealed))
+    refuse_sealed(overlaps(analysis))
+    refuse_sealed(overlaps(sealed, opened=["data"]))
+
+
 def _with_signal(made: Callable[..., Analysis]):
     analysis = made("settings: {drell_yan_norm", "settings: {signal: 30.0, drell_yan_norm", seed=3)
     open_ = read(analysis, ["data"]).events
@@ -112,6 +131,19 @@ def _with_signal(made: Callable[..., Analysis]):
         ("flips: {method: flips}", "flips: {method: flips, events: data}", "needs either 'events' or 'method'"),
         ("flips: {method: flips}", "flips: {method: flip}", "no method 'flip', did you mean 'flips'"),
         ("free: 0.1}\n    drell", "free: 0}\n    drell", "free"),
+        (
+            "sample: data\n      real",
+            "sample: dat\n      real",
+            r"no sample 'dat' \('sample'\) in its events, did you mean",
+        ),
+        ("iso < 0.15, sample: data", "iso < 0.15, sample: diboson", "no sample 'diboson'.* these are: data, w_jets"),
+        ("target: same_sign_tight", "observed: dat\n      target: same_sign_tight", r"no sample 'dat' \('observed'\)"),
+        (
+            "&fake_leptons {region: single, axes: *lepton_bins}",
+            "&fake_leptons fakes.json",
+            "a correctionlib file and the",
+        ),
+        ("&fake_leptons {region: single, axes: *lepton_bins}", "&fake_leptons f.json:f", "f.json is no correctionlib"),
     ],
 )
 def test_what_is_refused(made: Callable[..., Analysis], old: str, new: str, message: str) -> None:
