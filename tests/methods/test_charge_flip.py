@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import correctionlib
 import hist
 import numpy as np
 import pytest
 
 from backdrop import Channel, Events, Region, Setup, estimate, fitted
+from backdrop.correction import write_maps
 from backdrop.errors import BlindedError, ConfigError, DataError, FitError
 from backdrop.maps import BinnedMap
 from backdrop.methods.charge_flip import ChargeFlip, ChargeFlipModel, EnergyLoss, Window
@@ -169,6 +171,19 @@ def test_the_page_shows_what_its_code_prints(capsys: pytest.CaptureFixture[str])
 
 
 # ---- simulation ----------------------------------------------------------------------------------------------------
+
+
+def test_no_nuisance_makes_a_rate_negative(tmp_path: Path) -> None:
+    few = FlippedPairs(pairs=4_000.0).draw(seed=3)
+    rates = measure(_METHOD, few).rates
+    assert (rates.errors > rates.values).any()
+    write_maps(tmp_path / "flips.json", rates)
+    written = correctionlib.CorrectionSet.from_file(str(tmp_path / "flips.json"))["flip_rate"]
+    for name, pair in rates.nuisances.items():
+        for side, values in zip(("up", "down"), pair, strict=True):
+            assert ((values >= 0.0) & (values <= 1.0)).all()
+            # its parser of numbers rounds in the last digit
+            assert written.evaluate(f"{name}_{side}", 30.0, 0.1) == pytest.approx(values[0], rel=1e-14)
 
 
 def test_scale_factors_have_the_errors_of_both() -> None:

@@ -213,7 +213,8 @@ class ChargeFlip:
     def empty_map(self) -> BinnedMap:
         """The map of the rates, all zero."""
         bins = int(np.prod([len(axis) for axis in self.axes]))
-        return BinnedMap("flip_rate", self.axes, np.zeros(bins), np.zeros((bins, bins)), flow=self.flow)
+        zero, none = np.zeros(bins), np.zeros((bins, bins))
+        return BinnedMap("flip_rate", self.axes, zero, none, flow=self.flow, bounds=(0.0, 1.0))
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -241,7 +241,7 @@ def scale_factor(data: BinnedMap, simulation: BinnedMap) -> BinnedMap:
     ratio = data.values / simulation.values
     by_data, by_simulation = np.diag(1.0 / simulation.values), np.diag(ratio / simulation.values)
     covariance = by_data @ data.covariance @ by_data + by_simulation @ simulation.covariance @ by_simulation
-    return BinnedMap("flip_scale_factor", data.axes, ratio, covariance, flow=data.flow)
+    return BinnedMap("flip_scale_factor", data.axes, ratio, covariance, flow=data.flow, bounds=(0.0, np.inf))
 
 
 def simulation_weights(
