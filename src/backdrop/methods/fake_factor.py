@@ -152,8 +152,8 @@ def fake_factor(fake_efficiency: BinnedMap) -> BinnedMap:
     f = fake_efficiency.values
     if (bad := np.flatnonzero(f >= 1.0)).size:
         raise DataError(
-            f"the fake efficiency is {f[bad[0]]:.4g} in bin {fake_efficiency.bin_label(int(bad[0]))}: no anti-tight "
-            "lepton there, so no fake factor; use fewer bins, or merge poor ones (merge)"
+            f"the fake efficiency is {f[bad[0]]:.4g} in bin {fake_efficiency.bin_label(int(bad[0]))}, of all events or "
+            "of a resample: no anti-tight lepton there, so no fake factor; use fewer bins, or merge poor ones (merge)"
         )
     slope = 1.0 / (1.0 - f) ** 2
     covariance = slope[:, None] * fake_efficiency.covariance * slope
