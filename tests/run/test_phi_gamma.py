@@ -19,7 +19,7 @@ from backdrop.run.samples import read
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     file = tmp_path_factory.mktemp("phi_gamma") / "a.yaml"
-    file.write_text(demo("phi-gamma").read_text().replace("draws: 4000000", "draws: 400000"))
+    file.write_text(demo("phi-gamma").read_text().replace("draws: 2000000", "draws: 400000"))
     analysis = load(file)
     return execute(analysis, read(analysis).events)
 
