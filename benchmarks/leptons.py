@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -62,23 +62,7 @@ class MatrixEnsemble:
 
     def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
         """Yield the biases, pulls and coverages so far, one number of events and leptons after the other."""
-        rows: list[dict[str, Any]] = []
-        run = resumable(spread, home)
-        cases = [(events, leptons) for events in self.numbers for leptons in (1, 2, 3, 4)]
-        for done, (events, leptons) in enumerate(cases, start=1):
-            batches = [(leptons, events, self.seed, i, min(BATCH, self.toys - i)) for i in range(0, self.toys, BATCH)]
-            parts = list(run(estimated, batches))
-            for name, fakes in compositions(leptons).items():
-                found = np.concatenate([part[name] for part in parts])
-                rows.append(_row(name, leptons, events, truth(leptons, events, fakes), found))
-            yield {
-                "title": self.title,
-                "toys": done * self.toys,
-                "of": len(cases) * self.toys,
-                "seed": self.seed,
-                "met": all(row["met"] for row in rows),
-                "pulls": rows,
-            }
+        return _records(self, estimated, _pull_rows, "pulls", spread, home)
 
 
 def compositions(leptons: int) -> dict[str, Number]:
@@ -99,6 +83,11 @@ def estimated(batch: tuple[int, float, int, int, int]) -> dict[str, np.ndarray]:
             weight = method.fit(rows, rng=rng).predict(rows, everywhere).weight
             found[name].append((float(weight.sum()), float(np.sqrt((weight**2).sum()))))
     return {name: np.array(pairs) for name, pairs in found.items()}
+
+
+def _pull_rows(leptons: int, events: float, found: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    known = compositions(leptons).items()
+    return [_row(name, leptons, events, truth(leptons, events, fakes), found[name]) for name, fakes in known]
 
 
 def _row(name: str, leptons: int, events: float, true: float, found: np.ndarray) -> dict[str, Any]:
@@ -142,22 +131,33 @@ class LikelihoodEnsemble:
 
     def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
         """Yield biases and coverages so far, one number of events and leptons after the other."""
-        rows: list[dict[str, Any]] = []
-        run = resumable(spread, home)
-        cases = [(events, leptons) for events in self.numbers for leptons in (1, 2, 3, 4)]
-        for done, (events, leptons) in enumerate(cases, start=1):
-            batches = [(leptons, events, self.seed, i, min(BATCH, self.toys - i)) for i in range(0, self.toys, BATCH)]
-            parts = list(run(fitted, batches))
-            found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            rows.append(_interval_row(leptons, events, truth(leptons, events, Number(1)), found))
-            yield {
-                "title": self.title,
-                "toys": done * self.toys,
-                "of": len(cases) * self.toys,
-                "seed": self.seed,
-                "met": all(row["met"] for row in rows),
-                "intervals": rows,
-            }
+        return _records(self, fitted, _interval_rows, "intervals", spread, home)
+
+
+def _records(
+    one: MatrixEnsemble | LikelihoodEnsemble,
+    task: Callable[[tuple[int, float, int, int, int]], dict[str, np.ndarray]],
+    rows_of: Callable[[int, float, dict[str, np.ndarray]], list[dict[str, Any]]],
+    name: str,
+    spread: Map,
+    home: Path,
+) -> Iterator[dict[str, Any]]:
+    """Run a task on all toys of each number of events and leptons, and yield the rows so far under a name."""
+    rows: list[dict[str, Any]] = []
+    run = resumable(spread, home)
+    cases = [(events, leptons) for events in one.numbers for leptons in (1, 2, 3, 4)]
+    for done, (events, leptons) in enumerate(cases, start=1):
+        batches = [(leptons, events, one.seed, i, min(BATCH, one.toys - i)) for i in range(0, one.toys, BATCH)]
+        parts = list(run(task, batches))
+        rows += rows_of(leptons, events, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
+        yield {
+            "title": one.title,
+            "toys": done * one.toys,
+            "of": len(cases) * one.toys,
+            "seed": one.seed,
+            "met": all(row["met"] for row in rows),
+            name: rows,
+        }
 
 
 def fitted(batch: tuple[int, float, int, int, int]) -> dict[str, np.ndarray]:
@@ -177,7 +177,8 @@ def fitted(batch: tuple[int, float, int, int, int]) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _interval_row(leptons: int, events: float, true: float, found: dict[str, np.ndarray]) -> dict[str, Any]:
+def _interval_rows(leptons: int, events: float, found: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    true = truth(leptons, events, Number(1))
     values, low, high = found["value"], found["low"], found["high"]
     toys, error = len(values), (LEVEL * (1.0 - LEVEL) / len(values)) ** 0.5
     profile, exact = float(((low <= true) & (true <= high)).mean()), float((found["p_value"] >= 1.0 - LEVEL).mean())
@@ -193,4 +194,4 @@ def _interval_row(leptons: int, events: float, true: float, found: dict[str, np.
         "coverage_error": round(error, 4),
         "lowest": round(float(values.min()), 6),
     }
-    return row | {"met": bool(held and low.min() >= 0.0 and np.isfinite(np.stack([values, low, high])).all())}
+    return [row | {"met": bool(held and low.min() >= 0.0 and np.isfinite(np.stack([values, low, high])).all())}]

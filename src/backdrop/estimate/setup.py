@@ -301,6 +301,9 @@ def _fill(models: Sequence[Model], task: _Task, seeds: Sequence[int] | None = No
         read += _draw(models, task, parts)
     else:
         for chunk in task.setup.events.chunks(_columns(task.setup.method, task.channels)):
+            # replicas weigh the rows that the nominal fit has been through
+            if not task.members:
+                _check_rows(models[0], task.channels, chunk)
             pairs = zip(task.channels, parts, strict=True)
             read += [_weight(models, channel, chunk, part, seeds) for channel, part in pairs]
     _check_read(read, models[0], task.channels)
@@ -308,12 +311,16 @@ def _fill(models: Sequence[Model], task: _Task, seeds: Sequence[int] | None = No
     return values, sumw2
 
 
+def _check_rows(model: Model, channels: Sequence[Channel], chunk: Events) -> None:
+    if check := getattr(model, "check_rows", None):
+        for channel in channels:
+            check(chunk, channel.region)
+
+
 def _weight(models: Sequence[Model], channel: Channel, chunk: Events, part: Array, seeds: Sequence[int] | None) -> int:
     reads = {model.reads for model in models if model.reads is not None}
     for region in reads:
         check_compatible(channel.region, region, "source")
-    if check := getattr(models[0], "check_rows", None):
-        check(chunk, channel.region)
     # rows that a model moves may come from outside the region
     moves = getattr(models[0], "moves", False)
     where = [one if moves else channel.region & one for one in reads]

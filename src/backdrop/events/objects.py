@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,16 @@ class Objects:
         number = f"at least {low}" if high is None else str(low) if high == low else f"{low} to {high}"
         cut = cuts[0] if len(cuts) == 1 else " & ".join(f"({one})" for one in cuts) or "true"
         return Region(f"{number} tight {self.name}", cut)
+
+    def state(self) -> list[Any]:
+        """Return the objects as plain values."""
+        return [self.name, self.tight, list(self.slots)]
+
+    @classmethod
+    def from_state(cls, state: Sequence[Any]) -> Objects:
+        """Restore objects from :meth:`state`."""
+        name, tight, slots = state
+        return cls(name, tight, tuple(slots))
 
     def _each(self) -> list[str]:
         """Return the tight cut in the columns of an event, for each slot."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
     Index = NDArray[np.int64]
 
-__all__ = ["Number", "Tight", "check_fakes", "matrix_weights", "selected", "target_region"]
+__all__ = ["Number", "Tight", "check_fakes", "matrix_weights", "plain", "restored", "selected", "target_region"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,16 @@ class Number:
 
 Tight = Literal["all", "not all"] | Number
 """Which events are selected by their tight objects: all of them are tight, not all, or so many."""
+
+
+def plain(given: Number | str) -> list[int | None] | str:
+    """Return a number, or what is a text already, as plain values."""
+    return given if isinstance(given, str) else [given.low, given.high]
+
+
+def restored(state: Any) -> Any:
+    """Return what :func:`plain` was given."""
+    return state if isinstance(state, str) else Number(*state)
 
 
 def target_region(objects: Objects, tight: Tight) -> Region:

@@ -109,7 +109,7 @@ class Efficiency:
     smooth: Smooth | None = None
 
     def __post_init__(self) -> None:
-        empty = self._map("efficiency", np.zeros(self._size), np.zeros((self._size,) * 2))
+        empty = self._empty("efficiency")
         for cut in (self.probe, self.tag):
             if cut:
                 Region("objects", cut)
@@ -135,6 +135,10 @@ class Efficiency:
     def _size(self) -> int:
         return int(np.prod([len(axis) for axis in self.axes]))
 
+    def _empty(self, name: str) -> BinnedMap:
+        """Return the map without numbers, for its bins."""
+        return self._map(name, np.zeros(self._size), np.zeros((self._size,) * 2))
+
     def _map(self, name: str, values: Array, covariance: Array) -> BinnedMap:
         inside = bool(((values >= _PHYSICAL[0]) & (values <= _PHYSICAL[1])).all())
         # a resample, or a polynomial, may leave the range: its spread says how well the number is known
@@ -151,7 +155,7 @@ class Efficiency:
             efficiency outside 0 to 1: bin and sums are named.
         """
         probes = self._probes(events, objects)
-        bins = self._map(name, np.zeros(self._size), np.zeros((self._size,) * 2)).index(probes.columns)
+        bins = self._empty(name).index(probes.columns)
         groups = self._groups(name, probes.sums(events.weight, bins, self._size))
         joined, number = groups[bins], int(groups.max()) + 1
         return tuple(self._result(name, groups, probes.sums(weight, joined, number)) for weight in weights)
@@ -191,8 +195,7 @@ class Efficiency:
     def _check_group(self, name: str, sums: _Sums, places: list[int]) -> None:
         if sums.enough(places, 0.0):
             return
-        label = self._map(name, np.zeros(self._size), np.zeros((self._size,) * 2)).bin_label
-        where = "; ".join(label(place) for place in places)
+        where = "; ".join(map(self._empty(name).bin_label, places))
         tight, all_ = (float(one[places].sum()) for one in (sums.tight, sums.all))
         raise DataError(
             f"{name} in region '{self.region.name}', {where}: {tight:.5g} tight of {all_:.5g} is no efficiency between "
@@ -202,7 +205,7 @@ class Efficiency:
     def _result(self, name: str, groups: Index, sums: _Sums) -> BinnedMap:
         if (sums.all <= 0.0).any():
             place = int(np.flatnonzero(groups == np.flatnonzero(sums.all <= 0.0)[0])[0])
-            label = self._map(name, np.zeros(self._size), np.zeros((self._size,) * 2)).bin_label(place)
+            label = self._empty(name).bin_label(place)
             raise DataError(
                 f"{name} in region '{self.region.name}', {label}: no object is left in a resample; merge poor bins "
                 "(merge), or use fewer"

@@ -217,15 +217,14 @@ class FakeFactorModel:
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""
-        leptons = self.leptons
         return {
             "reads": [self.reads.name, self.reads.cut],
-            "leptons": [leptons.name, leptons.tight, list(leptons.slots)],
+            "leptons": self.leptons.state(),
             "factor": self.factor.state(),
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> FakeFactorModel:
         """Restore the model from :meth:`state`."""
-        name, tight, slots = state["leptons"]
-        return cls(Region(*state["reads"]), Objects(name, tight, tuple(slots)), BinnedMap.from_state(state["factor"]))
+        leptons, factor = Objects.from_state(state["leptons"]), BinnedMap.from_state(state["factor"])
+        return cls(Region(*state["reads"]), leptons, factor)

@@ -78,10 +78,10 @@ class CompositionFit:
         found: list[Bin] = []
         columns: list[Array] = []
         spread: list[tuple[int, Array]] = []
-        sizes = np.cumsum([0] + [channel.size for channel in channels])
+        sizes, events = np.cumsum([0] + [channel.size for channel in channels]), events.sorted()
         for channel, start in zip(channels, sizes, strict=False):
             before = len(found)
-            for one, shares, directions in _parts(model, events.sorted(), channel):
+            for one, shares, directions in _parts(model, events, channel):
                 spread += [(len(found), _padded(one_, start, sizes[-1])) for one_ in directions]
                 found.append(one)
                 columns.append(_padded(shares, start, sizes[-1]))

@@ -12,7 +12,7 @@ from ..channel import Channel
 from ..errors import ConfigError, DataError, FitError
 from ..estimate.result import Estimate
 from ..events import Events, Objects
-from ..learn.composition import Number, Tight, check_fakes, selected, target_region
+from ..learn.composition import Number, Tight, check_fakes, plain, restored, selected, target_region
 from ..learn.composition_fit import Compositions
 from ..learn.efficiencies import Efficiencies
 from ..learn.patterns import Bin, chances, products
@@ -308,13 +308,13 @@ class LikelihoodMatrixModel:
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""
-        given, leptons = self.method, self.method.leptons
+        given = self.method
         return {
             "real": self.real.state(),
             "fake": self.fake.state(),
-            "leptons": [leptons.name, leptons.tight, list(leptons.slots)],
-            "tight": given.tight if isinstance(given.tight, str) else [given.tight.low, given.tight.high],
-            "fakes": given.fakes if isinstance(given.fakes, str) else [given.fakes.low, given.fakes.high],
+            "leptons": given.leptons.state(),
+            "tight": plain(given.tight),
+            "fakes": plain(given.fakes),
             "choices": [given.observed, given.per, given.prompt],
             "selection": [given.selection.name, given.selection.cut],
             "compositions": dict(self.compositions),
@@ -323,12 +323,11 @@ class LikelihoodMatrixModel:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> LikelihoodMatrixModel:
         """Restore the model from :meth:`state`."""
-        name, cut, slots = state["leptons"]
+        leptons = Objects.from_state(state["leptons"])
         real, fake = BinnedMap.from_state(state["real"]), BinnedMap.from_state(state["fake"])
-        tight, fakes = (one if isinstance(one, str) else Number(*one) for one in (state["tight"], state["fakes"]))
-        target: Any = tight
+        tight, fakes = restored(state["tight"]), restored(state["fakes"])
         rest = (*state["choices"], Region(*state["selection"]))
-        method = LikelihoodMatrix(Objects(name, cut, tuple(slots)), real, fake, target, fakes, *rest)
+        method = LikelihoodMatrix(leptons, real, fake, tight, fakes, *rest)
         return cls(method, real, fake, {key: np.asarray(one) for key, one in state["compositions"].items()})
 
 

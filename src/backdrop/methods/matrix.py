@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
 from ..events import Events, Objects
-from ..learn.composition import Number, check_fakes, matrix_weights, target_region
+from ..learn.composition import Number, check_fakes, matrix_weights, plain, restored, target_region
 from ..maps import BinnedMap
 from ..region import Region
 from . import efficiency
@@ -259,13 +259,12 @@ class MatrixModel:
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""
-        leptons = self.leptons
         return {
             "real": self.real.state(),
             "fake": self.fake.state(),
-            "leptons": [leptons.name, leptons.tight, list(leptons.slots)],
-            "tight": _number_state(self.tight),
-            "fakes": _number_state(self.fakes),
+            "leptons": self.leptons.state(),
+            "tight": plain(self.tight),
+            "fakes": plain(self.fakes),
             "closest": self.closest,
             "sample": self.sample,
             "selection": [self.selection.name, self.selection.cut],
@@ -274,25 +273,16 @@ class MatrixModel:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> MatrixModel:
         """Restore the model from :meth:`state`."""
-        name, tight, slots = state["leptons"]
         return cls(
             BinnedMap.from_state(state["real"]),
             BinnedMap.from_state(state["fake"]),
-            Objects(name, tight, tuple(slots)),
-            _number(state["tight"]),
-            _number(state["fakes"]),
+            Objects.from_state(state["leptons"]),
+            restored(state["tight"]),
+            restored(state["fakes"]),
             float(state["closest"]),
             state["sample"],
             Region(*state["selection"]),
         )
-
-
-def _number_state(given: Number | str) -> Any:
-    return given if isinstance(given, str) else [given.low, given.high]
-
-
-def _number(state: Any) -> Any:
-    return state if isinstance(state, str) else Number(*state)
 
 
 def _check_physical(given: BinnedMap, kind: str) -> None:
