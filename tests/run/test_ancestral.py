@@ -64,7 +64,8 @@ def analysis(tmp_path):
 
 def test_the_settings_are_those_of_the_library(analysis):
     more = "draws: 20000\n      resonance: {sample: peak, axis: {column: s, bins: 8, range: [0, 2]}}"
-    found = analysis(("draws: 20000", more))
+    peak = ("  data: {files: data.parquet}", "  data: {files: data.parquet}\n  peak: {files: peak.parquet}")
+    found = analysis(("draws: 20000", more), peak, ("events: data", "events: data - peak"))
     method = found.tasks["kernel"].method
     assert isinstance(method, AncestralSampling)
     graph = (Template("A", (chain.axis("u", 2),)), Template("B", (chain.axis("v"),), (chain.axis("u"),)))
@@ -77,6 +78,12 @@ def test_the_settings_are_those_of_the_library(analysis):
         "tilt": Tilt("v", 0.2),
         "final": FinalTilt("s", 0.3, 0.0, 2.0),
     }
+
+
+def test_a_resonance_is_a_sample_that_the_method_sees(analysis):
+    more = "draws: 20000\n      resonance: {sample: peak, axis: {column: s, bins: 8, range: [0, 2]}}"
+    with pytest.raises(ConfigError, match=r"no sample 'peak' \('sample'\) in its events; these are: data"):
+        analysis(("draws: 20000", more))
 
 
 def test_a_run_gives_variations_and_says_what_fell_back(analysis):
