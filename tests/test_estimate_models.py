@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import hist
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from backdrop import Channel, Estimate, Events, Region, Setup, estimate
 from backdrop.errors import DataError
@@ -45,6 +46,46 @@ def test_a_drawing_model_is_called_once_with_the_union() -> None:
     assert found.total("low").value + found.total("high").value == 500
     assert found.total("high").value < found.total("all").value < 500
     assert np.array_equal(found.sumw2, found.nominal)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Draws of which each replica takes another multiple."""
+
+    factor: float
+    replicas: Mapping[str, tuple[Weighted, ...]] = field(default_factory=dict)
+    reads = None
+
+    def drawn(self, region: Region) -> Iterator[Events]:
+        for number in range(3):
+            yield Draws().fit(table(), rng=np.random.default_rng(number)).predict(table(), region)
+
+    def factors(self, rows: Events, models: Sequence[Weighted]) -> NDArray[np.float64]:
+        return np.stack([np.full(len(rows), model.factor) for model in models])
+
+    def predict(self, events: Events, region: Region) -> Events:
+        raise AssertionError("its rows are filled as they are drawn")
+
+    def state(self) -> dict[str, Any]:
+        return {"factor": self.factor}
+
+
+@dataclass(frozen=True)
+class WeightedDraws:
+    def fit(self, events: Events, *, rng: np.random.Generator) -> Weighted:
+        return Weighted(2.0, {"first": (Weighted(1.0), Weighted(3.0)), "second": (Weighted(0.0), Weighted(5.0))})
+
+
+def test_draws_with_other_weights_are_made_once_for_all_replicas() -> None:
+    CALLS.clear()
+    found = estimate(Setup(WeightedDraws(), table()), BOTH, replicas=50, seed=6)
+    assert CALLS == [(len(table()), "(m < 50) | (m >= 50)")] * 3
+    plain = found.nominal / 2.0
+    assert plain.sum() == 1500
+    assert np.array_equal(found.sumw2, 4.0 * plain)
+    assert {name: len(rows) for name, rows in found.replicas.items()} == {"first": 2, "second": 2}
+    assert np.array_equal(found.replicas["first"], np.outer([1.0, 3.0], plain))
+    assert np.array_equal(found.replicas["second"], np.outer([0.0, 5.0], plain))
 
 
 def test_a_channel_without_rows_or_draws_is_an_error() -> None:

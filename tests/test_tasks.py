@@ -14,7 +14,7 @@ import pytest
 
 from backdrop import Events, Region
 from backdrop.errors import ArtifactError
-from backdrop.tasks import fingerprint, named_seed, resumable, stream
+from backdrop.tasks import checkpoint, checkpoints, fingerprint, named_seed, pool, resumable, stream
 
 # ---- streams ---------------------------------------------------------------------------------------------------------
 
@@ -192,3 +192,21 @@ def test_a_stored_result_carries_its_checksum(tmp_path: Path) -> None:
     (file,) = (tmp_path / "kept").iterdir()
     body = file.read_bytes()
     assert hashlib.sha256(body[32:]).digest() == body[:32]
+
+
+# ---- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def where(name: str) -> str:
+    return str(checkpoint(name))
+
+
+def test_trainings_keep_their_checkpoints_where_they_are_told_to_in_every_process(tmp_path: Path) -> None:
+    assert checkpoint("flow") is None
+    with checkpoints(tmp_path), pool(2) as map:
+        assert checkpoint("flow") == tmp_path / "flow"
+        assert list(map(where, ["a", "b"])) == [str(tmp_path / "a"), str(tmp_path / "b")]
+        with checkpoints(tmp_path / "inner"):
+            assert checkpoint("flow") == tmp_path / "inner" / "flow"
+        assert checkpoint("flow") == tmp_path / "flow"
+    assert checkpoint("flow") is None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .maps import BinnedMap
 
 __all__ = [
+    "DrawsMembers",
     "FitsMembers",
     "Method",
     "Model",
@@ -167,6 +168,22 @@ class WeighsMembers(Protocol):
 
     def factors(self, rows: Events, models: Sequence[Any]) -> NDArray[np.float64]:
         """Return what each model multiplies the weight of each row with, shape (members, n)."""
+        ...
+
+
+@runtime_checkable
+class DrawsMembers(Protocol):
+    """A drawing model whose replicas are its own draws with other weights, so that all are filled in one pass.
+
+    ``predict`` gives the rows of ``drawn``, each with the weight of ``factors``.
+    """
+
+    def drawn(self, region: Region) -> Iterator[Events]:
+        """Yield the rows drawn inside `region`, of weight one, part by part."""
+        ...
+
+    def factors(self, rows: Events, models: Sequence[Any]) -> NDArray[np.float64]:
+        """Return the weight that each model gives to each row, shape (models, n)."""
         ...
 
 

@@ -22,6 +22,8 @@ from .region import Region
 __all__ = [
     "Map",
     "Result",
+    "checkpoint",
+    "checkpoints",
     "fingerprint",
     "named_seed",
     "pool",
@@ -266,6 +268,28 @@ def _function_name(function: Callable[..., Any]) -> str:
     return name
 
 
+_checkpoints: Path | None = None
+
+
+@contextmanager
+def checkpoints(directory: Path | str) -> Iterator[None]:
+    """Keep the checkpoints of long trainings in `directory`, also those of the pools that start inside.
+
+    A training that is asked for again finds its own there, and goes on from it or is done.
+    """
+    global _checkpoints
+    before, _checkpoints = _checkpoints, Path(directory)
+    try:
+        yield
+    finally:
+        _checkpoints = before
+
+
+def checkpoint(name: str) -> Path | None:
+    """Return where a training keeps its checkpoint, None where none are kept; `name` is all that decides it."""
+    return None if _checkpoints is None else _checkpoints / name
+
+
 @contextmanager
 def pool(jobs: int = 1) -> Iterator[Map]:
     """Give a map that runs on `jobs` processes, each with one thread; the built-in map for one job.
@@ -280,7 +304,7 @@ def pool(jobs: int = 1) -> Iterator[Map]:
 
     context = multiprocessing.get_context("forkserver")
     _start_workers_with_one_thread()
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_work) as executor:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_work, initargs=(_checkpoints,)) as executor:
         try:
             yield executor.map
         except BaseException:
@@ -315,7 +339,9 @@ def _one_thread() -> None:
         os.environ[name] = "1"
 
 
-def _begin_work() -> None:
+def _begin_work(kept: Path | None) -> None:
+    global _checkpoints
+    _checkpoints = kept
     _one_thread()
     # a parent that is killed cannot end its workers, and they would wait for it for ever
     threading.Thread(target=_end_with_parent, daemon=True).start()

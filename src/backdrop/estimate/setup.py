@@ -15,6 +15,7 @@ from ..errors import ConfigError, DataError
 from ..events import Events, Source, bootstrap_counts
 from ..maps import BinnedMap
 from ..method import (
+    DrawsMembers,
     FitsMembers,
     Method,
     Model,
@@ -255,12 +256,13 @@ def _nominal(task: _Task) -> Result:
     if isinstance(model, OffersBins):
         rows = task.setup.events.load(_columns(task.setup.method, task.channels))
         return _pack(model.bins(rows, task.channels), complete=True)
-    values, sumw2 = _fill([model], task)
-    if not isinstance(model, OffersReplicas):
-        return _pack(Estimate(task.channels, values[0], sumw2[0]), complete=False)
-    blocks = {name: _fill(members, task)[0] for name, members in model.replicas.items()}
-    seeds = dict.fromkeys(blocks, task.seed)
-    return _pack(Estimate(task.channels, values[0], sumw2[0], blocks, seeds=seeds), complete=True)
+    own = model.replicas if isinstance(model, OffersReplicas) else {}
+    # in one pass, since the rows may be drawn, or read, at a cost
+    values, sumw2 = _fill([model, *(one for members in own.values() for one in members)], task)
+    edges = np.cumsum([1, *map(len, own.values())])
+    blocks = {name: values[edges[i] : edges[i + 1]] for i, name in enumerate(own)}
+    result = Estimate(task.channels, values[0], sumw2[0], blocks, seeds=dict.fromkeys(blocks, task.seed))
+    return _pack(result, complete=isinstance(model, OffersReplicas))
 
 
 def _replicas(task: _Task) -> Result:
@@ -357,6 +359,13 @@ def _draw(models: Sequence[Model], task: _Task, parts: Sequence[Array]) -> NDArr
     union = task.channels[0].region
     for channel in task.channels[1:]:
         union = union | channel.region
+    if isinstance(models[0], DrawsMembers):
+        for rows in models[0].drawn(union):
+            for k, channel in enumerate(task.channels):
+                inside = rows.select(channel.region)
+                drawn[k] += len(inside)
+                parts[k] += channel.fill_members(inside, models[0].factors(inside, models))
+        return drawn
     for i, model in enumerate(models):
         for rows in model.chunks(union) if isinstance(model, OffersChunks) else [model.predict(_NO_EVENTS, union)]:
             for k, channel in enumerate(task.channels):

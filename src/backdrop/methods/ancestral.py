@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError, FitError, nearest
 from ..events import Events, bootstrap_counts, event_keys
-from ..io import Derived
+from ..io import Composite, Derived
 from ..learn import distortions as distort
 from ..learn.distortions import Distortion, FinalTilt, Shift, Tilt
 from ..learn.graph import Template, check_graph
@@ -374,28 +374,3 @@ class AncestralModel:
             if isinstance(one, FinalTilt):
                 weight = weight * one.factor(columns[one.variable])
         return weight
-
-
-class Composite(Mapping[str, Any]):
-    """Columns that are there, and derived ones, which are computed when they are asked for."""
-
-    def __init__(self, columns: Mapping[str, Any], derived: tuple[Derived, ...]) -> None:
-        self._columns = dict(columns)
-        self._derived = {one.name: one for one in derived}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._columns:
-            self._columns[name] = self._derived[name].compute(self)
-        return self._columns[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._columns or name in self._derived
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._columns, *self._derived]))
-
-    def __len__(self) -> int:
-        return len(self._columns.keys() | self._derived.keys())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (dict, (dict(self.items()),))

@@ -13,7 +13,7 @@ from ..config.analysis import Analysis, SealedSample
 from ..errors import ArtifactError, ConfigError, nearest
 from ..provenance import Provenance, commit_of, now, versions
 from ..results import Results
-from ..tasks import Map, pool, progress, resumable, write_atomic
+from ..tasks import Map, checkpoints, pool, progress, resumable, write_atomic
 from ..version import __version__
 from .collect import results
 from .execution import Outcome, execute
@@ -84,7 +84,7 @@ def perform(analysis: Analysis, request: Request) -> Finished:
         looks = _look(analysis, opened, request.unblind, place)
         samples = read(analysis, names)
         _refuse_changed(request, analysis, samples)
-        with pool(request.jobs) as map:
+        with checkpoints(place.tasks / "trainings"), pool(request.jobs) as map:
             outcome = execute(analysis, samples.events, map=_kept(map, place), titled=progress)
         record = _provenance(analysis, request, samples, looks, started)
         found = results(analysis, outcome, samples, looks, record)
