@@ -122,6 +122,29 @@ def test_closest_pairing_against_brute_force() -> None:
         assert sorted(chosen[n, 0]) == sorted(min(options, key=lambda one: one[0])[1])
 
 
+def test_mass_pairing_against_brute_force() -> None:
+    pt, eta, phi, m = jets(4)
+    chosen = k.mass_pairing(pt, eta, phi, m, centre=(60.0, 50.0), resolution=(0.1, 0.2))
+    for n in range(50):
+        options = []
+        for pairs in k.pairings(4):
+            sums = [k.total(pt[n, p], eta[n, p], phi[n, p], m[n, p]) for p in pairs]
+            first = int(sums[1][0] > sums[0][0])
+            m1, m2 = sums[first][3], sums[1 - first][3]
+            options.append((float(np.hypot((m1 - 60.0) / (0.1 * m1), (m2 - 50.0) / (0.2 * m2))), pairs[first]))
+        assert sorted(chosen[n, 0]) == sorted(min(options, key=lambda one: one[0])[1])
+
+
+def test_pair_columns_of_a_given_pairing() -> None:
+    columns = jets(4)
+    pairs = k.mass_pairing(*columns)
+    found = k.pair_columns(*columns, chosen=pairs)
+    assert (found["pt_h1"] >= found["pt_h2"]).all()
+    rows = np.arange(len(pairs))[:, None]
+    for i in (0, 1):
+        np.testing.assert_allclose(found[f"m_h{i + 1}"], k.invariant_mass(*(x[rows, pairs[:, i]] for x in columns)))
+
+
 def test_pair_columns() -> None:
     pt, eta, phi, m = jets(4)
     columns = k.pair_columns(pt, eta, phi, m)

@@ -106,8 +106,8 @@ class FourB:
         if any(not 0.0 < low < high for low, high in self.limits):
             raise ConfigError(f"limits = {self.limits}: masses are positive, and the lower limit comes first")
         numbers = [one.year for one in self.years]
-        if len(set(numbers)) < len(numbers):
-            raise ConfigError(f"years {numbers}: each occurs once")
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise ConfigError(f"years {numbers}: at least one, and each once")
         for one in self.years:
             one.features.check(self.limits)
 

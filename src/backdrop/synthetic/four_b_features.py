@@ -193,7 +193,7 @@ class Features:
         spread = _line(self.eta_difference, m1, m2)
         nodes, weights = np.polynomial.legendre.leggauss(_DETA_NODES)
         low = np.full(len(m1), deta[0])
-        high = np.minimum(deta[1], low + 8.0 * spread)
+        high = np.minimum(deta[1], low + 6.5 * spread)
         found = np.zeros((len(edges), len(m1)))
         for node, weight in zip(nodes, weights, strict=True):
             at = (low + high) / 2 + (high - low) / 2 * node

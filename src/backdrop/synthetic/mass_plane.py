@@ -21,7 +21,7 @@ __all__ = ["Area", "Bump", "Falling", "FourBSelection", "MassPlane", "Range"]
 Range = tuple[tuple[float, float], tuple[float, float]]
 Area = Literal["sr", "box", "open"]
 _SIDES = {"lower left": (-1, -1), "lower right": (1, -1), "upper right": (1, 1), "upper left": (-1, 1)}
-_BOX_NODES, _RADII, _ANGLES = 40, 16, 40
+_BOX_NODES, _RADII, _ANGLES = 24, 12, 24
 
 
 @dataclass(frozen=True)
