@@ -243,6 +243,20 @@ def test_four_vectors_add_up(data: Events) -> None:
     assert ((rows["dphi"] > 0) & (rows["dphi"] < np.pi)).all()
 
 
+def test_a_draw_around_an_area_has_all_its_events(data: Events) -> None:
+    region = NOMINAL.sr & NOMINAL.near & NOMINAL.top_veto
+    toy = FourB(size=2.0).around(NOMINAL, "sr")
+    assert toy.expected("sr") == pytest.approx(FourB(size=2.0).expected("sr"))
+    large, rows = toy.draw(seed=8, region=region), data.select(region)
+    total = sum(toy.expected("sr").values())
+    assert abs(len(large) - total) < 4 * np.sqrt(total)
+    for name in ("m_hh", "pt_hh", "m_h1"):
+        edges = np.quantile(large[name], np.linspace(0.0, 1.0, 16))
+        expected = np.histogram(large[name], edges)[0] * (0.3 / 2.0)
+        square = np.square(np.histogram(rows[name], edges)[0] - expected) / (expected * (1 + 0.3 / 2.0))
+        assert chi2.sf(square.sum(), 15) > 1e-4, name
+
+
 def test_a_seed_repeats_and_samples_are_independent() -> None:
     toy = FourB(size=0.002)
     first = toy.draw(seed=1)
@@ -296,10 +310,12 @@ def test_samples_of_a_configuration(tmp_path: Path) -> None:
         (lambda: Bump(1.0, (120.0, 120.0), (10.0, 10.0), 1.0), "correlation"),
         (lambda: FourB(years=(Year(1, TOY.years[0].plane, Features(pts=(0.5, 0.8, 0.0))),)), "correlation pts"),
         (
-            lambda: FourB(years=(Year(1, TOY.years[0].plane, Features(x_wt=Gaussian((0.0, 0.0, 0.0), (0.1, 0.5, 0)))),)),
+            lambda: FourB(
+                years=(Year(1, TOY.years[0].plane, Features(x_wt=Gaussian((0.0, 0.0, 0.0), (0.1, 0.5, 0)))),)
+            ),
             "width .* of x_wt is not positive",
         ),
-        (lambda: TOY.around(NOMINAL).expected("sr", selection=NOMINAL.shifted("lower left")), "reaches beyond"),
+        (lambda: TOY.around(NOMINAL).expected("sr", selection=NOMINAL.shifted("lower left")), "widen its limits"),
         (lambda: TOY.expected("sr", deta="left"), "none of near, far, all"),  # type: ignore[arg-type]
         (lambda: TOY.histogram("m_hh", [0.0, 1.0], "sr"), "no closed form of 'm_hh'"),
         (lambda: TOY.log_prob({"year": np.array([2015])}), "year 2015 is none of"),
