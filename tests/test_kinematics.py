@@ -122,6 +122,29 @@ def test_closest_pairing_against_brute_force() -> None:
         assert sorted(chosen[n, 0]) == sorted(min(options, key=lambda one: one[0])[1])
 
 
+def test_mass_pairing_against_brute_force() -> None:
+    pt, eta, phi, m = jets(4)
+    chosen = k.mass_pairing(pt, eta, phi, m, centre=(60.0, 50.0), resolution=(0.1, 0.2))
+    for n in range(50):
+        options = []
+        for pairs in k.pairings(4):
+            sums = [k.total(pt[n, p], eta[n, p], phi[n, p], m[n, p]) for p in pairs]
+            first = int(sums[1][0] > sums[0][0])
+            m1, m2 = sums[first][3], sums[1 - first][3]
+            options.append((float(np.hypot((m1 - 60.0) / (0.1 * m1), (m2 - 50.0) / (0.2 * m2))), pairs[first]))
+        assert sorted(chosen[n, 0]) == sorted(min(options, key=lambda one: one[0])[1])
+
+
+def test_pair_columns_of_a_given_pairing() -> None:
+    columns = jets(4)
+    pairs = k.mass_pairing(*columns)
+    found = k.pair_columns(*columns, chosen=pairs)
+    assert (found["pt_h1"] >= found["pt_h2"]).all()
+    rows = np.arange(len(pairs))[:, None]
+    for i in (0, 1):
+        np.testing.assert_allclose(found[f"m_h{i + 1}"], k.invariant_mass(*(x[rows, pairs[:, i]] for x in columns)))
+
+
 def test_pair_columns() -> None:
     pt, eta, phi, m = jets(4)
     columns = k.pair_columns(pt, eta, phi, m)
@@ -240,3 +263,30 @@ def test_a_shared_sample_pairs_the_same_way(shared_data: Path) -> None:
         np.testing.assert_allclose(values, table[name], rtol=2e-4, atol=2e-4)
     only_four = table["n_jets"] == 4
     np.testing.assert_allclose(k.x_wt(*(x[only_four] for x in columns)), table["X_wt"][only_four], rtol=1e-3)
+
+
+def test_mass_pairing_gives_the_signal_region_of_a_shared_sample(shared_data: Path) -> None:
+    """Its flag is X_HH < 1.6 about (125, 125) GeV, of the pairing that its own m_HH tells."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    stored = pq.read_table(shared_data / "hh4bsim_4b_and_signal.parquet")
+    table = {name: stored[name].to_numpy() for name in stored.column_names if name != "sample"}
+    flag, number = table["SR"] == 1, len(table["SR"])
+    pt, eta, phi = (
+        np.stack([table[f"jet{i}_{x}"] for i in range(4)], axis=1).astype(np.float64) for x in ("pt", "eta", "phi")
+    )
+    mass = np.zeros_like(pt)
+    assert (np.diff(pt, axis=1) <= 0).all()
+
+    found = k.pair_columns(pt, eta, phi, mass, chosen=k.mass_pairing(pt, eta, phi, mass))
+    inside = k.x_hh(found["m_h1"], found["m_h2"], centre=(125.0, 125.0)) < 1.6
+    multijet = stored["sample"].to_numpy() == "bbbb"
+    for rows, least in ((multijet, 0.978), (~multijet, 0.99)):
+        assert (inside == flag)[rows].mean() > least
+
+    options = k.pairings(4)
+    pt_h, eta_h, phi_h, m_h = k.total(*(x[:, options] for x in (pt, eta, phi, mass)))
+    # its m_HH scales both candidates to 125 GeV
+    scaled = k.invariant_mass(pt_h * 125.0 / m_h, eta_h, phi_h, np.full_like(m_h, 125.0))
+    m1, m2 = m_h[np.arange(number), np.abs(scaled - table["mHH"][:, None]).argmin(axis=1)].T
+    assert ((k.x_hh(m1, m2, centre=(125.0, 125.0)) < 1.6) == flag).mean() > 0.9999
+    assert k.ring(m1, m2, centre=(125.0, 125.0), shift=1.03).max() < 30.001

@@ -26,6 +26,7 @@ __all__ = [
     "delta_r",
     "invariant_mass",
     "mass",
+    "mass_pairing",
     "pair_columns",
     "pairings",
     "pseudorapidity",
@@ -309,21 +310,78 @@ def closest_pairing(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLi
     >>> closest_pairing(np.array([[90.0, 60.0, 50.0, 40.0]]), np.zeros((1, 4)), phi, np.zeros((1, 4))).tolist()
     [[[0, 1], [2, 3]]]
     """
+    options, columns, lead = _candidates(pt, eta, phi, mass)
+    separation = delta_r(columns[1][..., 0], columns[2][..., 0], columns[1][..., 1], columns[2][..., 1])
+    return _chosen(options, lead, _of(lead, separation).argmin(axis=1))
+
+
+def mass_pairing(
+    pt: ArrayLike,
+    eta: ArrayLike,
+    phi: ArrayLike,
+    mass: ArrayLike,
+    *,
+    centre: tuple[float, float] = (125.0, 125.0),
+    resolution: tuple[float, float] = (0.1, 0.1),
+) -> NDArray[np.intp]:
+    """Return the pairing of four jets whose candidates have the smallest :func:`x_hh`, the higher-pT pair first.
+
+    It prefers masses close to `centre`, in the background as well: the density of the mass plane is raised there.
+
+    Parameters
+    ----------
+    pt, eta, phi, mass
+        Four jets, shape (n, 4).
+    centre, resolution
+        Of `x_hh`; the first belongs to the higher-pT candidate.
+
+    Returns
+    -------
+    Indices of the jets, shape (n, 2, 2): ``[:, 0]`` the two jets of the higher-pT candidate.
+
+    Examples
+    --------
+    >>> phi = np.array([[0.0, 0.4, 1.6, 2.0]])
+    >>> mass_pairing(np.array([[90.0, 88.0, 86.0, 84.0]]), np.zeros((1, 4)), phi, np.zeros((1, 4))).tolist()
+    [[[0, 2], [1, 3]]]
+    """
+    options, columns, lead = _candidates(pt, eta, phi, mass)
+    masses = invariant_mass(*columns)
+    distance = x_hh(_of(lead, masses), _of(1 - lead, masses), centre=centre, resolution=resolution)
+    return _chosen(options, lead, distance.argmin(axis=1))
+
+
+def _candidates(
+    pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike
+) -> tuple[NDArray[np.intp], list[Array], NDArray[np.intp]]:
+    """Return the pairings of four jets, their columns of shape (n, 3, 2, 2), and which pair has the higher pT."""
     if np.ndim(pt) != 2 or np.shape(pt)[1] != 4:
-        raise DataError(f"closest_pairing needs four jets, shape (n, 4), not {np.shape(pt)}")
+        raise DataError(f"a pairing needs four jets, shape (n, 4), not {np.shape(pt)}")
     options = pairings(4)
     columns = [np.asarray(x, np.float64)[:, options] for x in (pt, eta, phi, mass)]
-    pair_pt = total(*columns)[0]
-    separation = delta_r(columns[1][..., 0], columns[2][..., 0], columns[1][..., 1], columns[2][..., 1])
-    lead = pair_pt.argmax(axis=2)
-    choice = np.take_along_axis(separation, lead[..., None], 2)[..., 0].argmin(axis=1)
-    rows = np.arange(len(choice))
-    first = lead[rows, choice]
+    return options, columns, total(*columns)[0].argmax(axis=2)
+
+
+def _of(pair: NDArray[np.intp], values: Array) -> Array:
+    return np.asarray(np.take_along_axis(values, pair[..., None], 2)[..., 0])
+
+
+def _chosen(options: NDArray[np.intp], lead: NDArray[np.intp], choice: NDArray[np.intp]) -> NDArray[np.intp]:
+    first = lead[np.arange(len(choice)), choice]
     return np.stack([options[choice, first], options[choice, 1 - first]], axis=1)
 
 
-def pair_columns(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike) -> dict[str, Array]:
-    """Return the columns of two Higgs-boson candidates, made of four jets by :func:`closest_pairing`.
+def pair_columns(
+    pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike, *, chosen: NDArray[np.intp] | None = None
+) -> dict[str, Array]:
+    """Return the columns of two Higgs-boson candidates, made of four jets.
+
+    Parameters
+    ----------
+    pt, eta, phi, mass
+        Four jets, shape (n, 4).
+    chosen
+        Their pairing, shape (n, 2, 2), as of :func:`mass_pairing`; without it that of :func:`closest_pairing`.
 
     Returns
     -------
@@ -337,7 +395,8 @@ def pair_columns(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike)
     >>> float(columns["dR_h1"][0].round(3)), float(columns["m_h1"][0].round(2))
     (0.4, 29.2)
     """
-    chosen = closest_pairing(pt, eta, phi, mass)
+    if chosen is None:
+        chosen = closest_pairing(pt, eta, phi, mass)
     rows = np.arange(len(chosen))[:, None, None]
     jets = [np.asarray(x, np.float64)[rows, chosen] for x in (pt, eta, phi, mass)]
     pt_h, eta_h, phi_h, m_h = total(*jets)

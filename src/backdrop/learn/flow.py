@@ -181,6 +181,31 @@ class Flows:
             found[places, rows] = steps[-1].transpose(1, 2).cpu().numpy()
         return found
 
+    def transformed(
+        self, noise: NDArray[np.float32], conditions: ArrayLike, *, device: str = "cpu"
+    ) -> NDArray[np.float32]:
+        """Return the values that each member makes of normal numbers, both of shape (members, n, features).
+
+        Raises
+        ------
+        DataError
+            If the shapes do not fit or a number is not finite.
+        """
+        import torch
+
+        given = self._rows("conditions", conditions, self.conditions)
+        if noise.shape != (len(self), len(given), self.features):
+            raise DataError(f"noise has the shape {noise.shape}; give {(len(self), len(given), self.features)}")
+        found = np.empty(noise.shape, np.float32)
+        with torch.no_grad():
+            for members, theta, orders, norms in self._groups(device):
+                for rows in _chunks(len(given)):
+                    z = torch.as_tensor(np.ascontiguousarray(noise[members, rows].transpose(0, 2, 1)), device=device)
+                    one = self._given(given[rows], len(theta), device)
+                    values = self._layers.inverse(theta, orders, norms, z, one)[-1]
+                    found[members, rows] = values.transpose(1, 2).cpu().numpy()
+        return found
+
     def layers(self, conditions: ArrayLike, *, seed: int, member: int = 0) -> list[NDArray[np.float32]]:
         """Return what `sample` draws for a member after each layer: first the normal numbers, last the values."""
         given = self._rows("conditions", conditions, self.conditions)

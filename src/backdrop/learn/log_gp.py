@@ -1,0 +1,325 @@
+"""Log-Gaussian process: a smooth logarithm of a rate, through binned counts with their Poisson noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ConfigError, DataError, FitError
+from .gp import Matern, SquaredExponential
+from .prior import Prior, check_points, gaps, pivoted
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["LogGaussianProcess", "LogPosterior"]
+
+_AMPLITUDES = (0.05, 10.0)
+_LEVEL = 1.0
+"""Standard deviation of the prior of the rate's overall logarithm, about that of the mean count."""
+_START = 0.5
+_EDGE = 1e-3
+_STEPS = 100
+_LARGEST_STEP = 2.0
+
+
+@dataclass(frozen=True)
+class LogGaussianProcess:
+    """Regression of binned counts whose rate has a smooth logarithm (a log-Gaussian Cox process).
+
+    The yield of a bin of relative size v is ``v exp(f(x))``, ``f ~ GP(c, a**2 k(r))`` with ``r**2 = sum_i (x_i -
+    x_i')**2 / l_i**2``; the counts are Poisson. The posterior of f is that of Laplace, a Gaussian about its mode, and
+    length scales and amplitude maximise its evidence. Rates are positive, an exponential fall is no structure at all,
+    and thin bins count as what they are: where a Gaussian process of the counts straightens a convex fall, this one
+    follows it.
+
+    Weighted yields are scaled counts: the likelihood of a bin is that of ``y / s`` with ``s = sum w**2 / sum w`` of all
+    bins, for which a negative yield is allowed.
+
+    Attributes
+    ----------
+    kernel
+        The form of the correlation.
+    bounds
+        Lowest and highest length scale, in units of the points' range along each axis.
+    restarts
+        Searches from random places besides the one from the middle; the best of all is kept.
+
+    Assumes
+    -------
+    - The logarithm of the rate is smooth over one length scale along each axis.
+
+    Fails when
+    ----------
+    - A structure is narrower than the gap it shall be interpolated over.
+    - The rate is zero in a part of the box: leave that part out.
+
+    References
+    ----------
+    Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), algorithms 3.1 and 5.1.
+    Møller, Syversveen and Waagepetersen, Scand. J. Stat. 25 (1998) 451.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> x = np.linspace(0.0, 1.0, 41)[:, None]
+    >>> counts = rng.poisson(40.0 * np.exp(-2.0 * x[:, 0])).astype(float)
+    >>> seen = np.abs(x[:, 0] - 0.5) > 0.1
+    >>> found = LogGaussianProcess().fit_counts(x[seen], counts[seen], rng=rng)
+    >>> hidden = np.array([[0.5]])
+    >>> truth, error = 40.0 * np.exp(-1.0), np.sqrt(found.covariance(hidden)[0, 0])
+    >>> bool(abs(found.mean(hidden)[0] - truth) < 2.0 * error), bool(error < 2.0)
+    (True, True)
+    """
+
+    kernel: SquaredExponential | Matern = SquaredExponential()
+    bounds: tuple[float, float] = (0.05, 20.0)
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds
+        if not 0.0 < low < high < np.inf:
+            raise ConfigError(f"the bounds of the length scales must be positive and increase, not {self.bounds}")
+        if self.restarts < 0:
+            raise ConfigError(f"restarts must be 0 or more, not {self.restarts}")
+
+    def fit_counts(
+        self,
+        points: ArrayLike,
+        yields: ArrayLike,
+        sumw2: ArrayLike | None = None,
+        sizes: ArrayLike | None = None,
+        *,
+        rng: np.random.Generator,
+    ) -> LogPosterior:
+        """Fit length scales and amplitude.
+
+        Parameters
+        ----------
+        points
+            The centres of the bins, shape (n, d), in any units.
+        yields, sumw2
+            Sums of weights and of squared weights of the bins, shape (n,); counts without the latter.
+        sizes
+            Of the bins, relative to the one that rates are given for, shape (n,).
+        rng
+            Places the restarts.
+
+        Raises
+        ------
+        DataError
+            If there are too few points, numbers that are not finite, no positive sum of the yields, or points without
+            a range along an axis.
+        FitError
+            If the mode of the posterior is not found.
+        """
+        from scipy.optimize import minimize
+
+        x = check_points(points)
+        y = np.asarray(yields, np.float64)
+        squares = y if sumw2 is None else np.asarray(sumw2, np.float64)
+        v = np.ones(len(y)) if sizes is None else np.asarray(sizes, np.float64)
+        for values, what in ((y, "yields"), (squares, "sums of squared weights"), (v, "sizes")):
+            if values.shape != (len(x),) or not np.isfinite(values).all():
+                raise DataError(f"{what} have the shape {values.shape} or are not finite; give one number a point")
+        if not (y.sum() > 0.0 and squares.sum() > 0.0 and (v > 0.0).all()):
+            raise DataError(
+                f"the yields of {len(y)} bins sum to {y.sum():g}; a rate needs a positive sum, and bins of positive size"
+            )
+        search = _Search(self, x, y, v, float(squares.sum() / y.sum()))
+        starts = [search.middle, *rng.uniform(*search.limits, (self.restarts, len(search.middle)))]
+        options = {"ftol": 1e-10, "gtol": 1e-5, "maxiter": 200}
+        limits = list(zip(*search.limits, strict=True))
+        found = [minimize(search.loss, one, jac=True, method="L-BFGS-B", bounds=limits, options=options) for one in starts]
+        return search.posterior(min(found, key=lambda one: float(one.fun)).x)
+
+
+@dataclass(frozen=True, eq=False)
+class LogPosterior:
+    """The rates that a prior and counts leave: a Gaussian posterior of their logarithm.
+
+    Attributes
+    ----------
+    prior
+        Of the logarithm.
+    level
+        The logarithm of the rate that the prior is about.
+    weights
+        The mode, in the columns of the prior's root and the constant, shape (r + 1,).
+    precision
+        The inverse covariance of the weights, shape (r + 1, r + 1).
+    at_bound
+        Which length scales stopped at a bound, and last, whether the amplitude did, shape (d + 1,).
+    log_evidence
+        Laplace's, up to a constant of the counts.
+    """
+
+    prior: Prior
+    level: float
+    weights: Array
+    precision: Array
+    at_bound: NDArray[np.bool_]
+    log_evidence: float
+
+    @property
+    def length_scales(self) -> Array:
+        """One for each axis, shape (d,), in the units of the points."""
+        return self.prior.length_scales
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know: a structure that is narrower than the bounds let the fit see."""
+        return tuple(
+            f"the length scale {value:.4g} of axis {i} stopped at a bound"
+            for i, (value, stopped) in enumerate(zip(self.length_scales, self.at_bound, strict=False))
+            if stopped
+        )
+
+    def log_rate(self, points: ArrayLike) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the logarithm of the rate at points, each of shape (m,)."""
+        x = self.prior.check(points)
+        root = self._root(x)
+        return self.level + self._basis(x) @ self.weights, np.sqrt(np.sum(root**2, axis=1))
+
+    def mean(self, points: ArrayLike) -> Array:
+        """Return the mean of the rate at points, shape (m,)."""
+        centre, width = self.log_rate(points)
+        return np.asarray(np.exp(centre + 0.5 * width**2))
+
+    def covariance(self, points: ArrayLike) -> Array:
+        """Return the covariance of the rate at points, shape (m, m): that of log-normal numbers."""
+        root = self._root(self.prior.check(points))
+        mean = self.mean(points)
+        return np.asarray(np.outer(mean, mean) * np.expm1(root @ root.T))
+
+    def draws(self, points: ArrayLike, number: int, rng: np.random.Generator) -> Array:
+        """Return rates drawn from the posterior, at points, shape (number, m)."""
+        x = self.prior.check(points)
+        root = self._root(x)
+        moved = rng.standard_normal((root.shape[1], number)).T @ root.T
+        return np.asarray(np.exp(self.level + self._basis(x) @ self.weights + moved))
+
+    def state(self) -> dict[str, Any]:
+        """Return the posterior as plain values."""
+        names = ("level", "weights", "precision", "at_bound", "log_evidence")
+        return {"prior": self.prior.state(), **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> LogPosterior:
+        """Restore a posterior from :meth:`state`."""
+        return cls(**{**state, "prior": Prior.from_state(state["prior"])})
+
+    def _basis(self, x: Array) -> Array:
+        return np.column_stack([self.prior.basis(x), np.full(len(x), _LEVEL)])
+
+    def _root(self, x: Array) -> Array:
+        """Return a root of the covariance of the logarithm, shape (m, r)."""
+        from scipy.linalg import solve_triangular
+
+        basis = self._basis(x)
+        own = solve_triangular(self._lower, basis.T, lower=True, check_finite=False).T
+        return np.hstack([own, self.prior.beyond(x, basis[:, :-1])])
+
+    @cached_property
+    def _lower(self) -> Array:
+        return np.linalg.cholesky(self.precision)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The evidence of counts as a function of the logarithms of the length scales and of the amplitude."""
+
+    settings: LogGaussianProcess
+    points: Array
+    yields: Array
+    sizes: Array
+    event: float
+    """The squared weights over the weights: what one event counts."""
+
+    @cached_property
+    def gaps(self) -> Array:
+        """Squared distances along each axis, shape (d, n, n)."""
+        return gaps(self.points, self.points)
+
+    @property
+    def level(self) -> float:
+        """The logarithm of the mean rate."""
+        return float(np.log(self.yields.sum() / self.sizes.sum()))
+
+    @cached_property
+    def limits(self) -> Array:
+        """Lowest and highest parameters, shape (2, d + 1)."""
+        scales = np.log(np.outer(self.settings.bounds, np.ptp(self.points, axis=0)))
+        return np.hstack([scales, np.log(_AMPLITUDES)[:, None]])
+
+    @cached_property
+    def middle(self) -> Array:
+        """The first place to search from."""
+        return np.clip(np.log(np.append(_START * np.ptp(self.points, axis=0), 1.0)), *self.limits)
+
+    def _correlation(self, theta: Array) -> tuple[Array, Array]:
+        return self.settings.kernel(np.tensordot(np.exp(-2.0 * theta[:-1]), self.gaps, 1))
+
+    def _mode(self, basis: Array) -> tuple[Array, Array, Array]:
+        """Return the most probable weights, the rates of the bins in events, and the precision there.
+
+        Newton's steps, none of them larger than a factor e**2 in a rate.
+        """
+        weights = np.zeros(basis.shape[1])
+        rate = precision = np.empty(0)
+        for _ in range(_STEPS):
+            rate = self.sizes * np.exp(self.level + basis @ weights) / self.event
+            precision = np.eye(len(weights)) + basis.T @ (rate[:, None] * basis)
+            step = np.linalg.solve(precision, basis.T @ (self.yields / self.event - rate) - weights)
+            largest = float(np.abs(basis @ step).max())
+            weights = weights + step * min(1.0, _LARGEST_STEP / max(largest, 1e-300))
+            if largest < 1e-9:
+                return weights, rate, precision
+        raise FitError(
+            f"the most probable rates of {len(self.yields)} bins were not found in {_STEPS} steps; is there a part of "
+            "the box without any events? Leave it out"
+        )
+
+    def loss(self, theta: Array) -> tuple[float, Array]:
+        """Return minus the evidence and its gradient (algorithm 5.1)."""
+        k, slope = self._correlation(theta)
+        amplitude = float(np.exp(theta[-1]))
+        basis = np.column_stack([amplitude * pivoted(k)[0], np.full(len(k), _LEVEL)])
+        weights, rate, precision = self._mode(basis)
+        inverse = np.linalg.inv(precision)
+        value = self._evidence(basis, weights, rate, precision)
+        residual = self.yields / self.event - rate
+        half = basis @ inverse
+        variance = np.sum(half * basis, axis=1)
+        # R = (1/rate + K)^-1, of which the trace with dK is needed, and what moves the mode
+        scaled = rate[:, None] * basis
+        pull = np.outer(residual, residual) - np.diag(rate) + scaled @ inverse @ scaled.T
+        shift = -0.5 * variance * rate
+        # (1 - K R)' shift, with K = B B'
+        moved = shift - rate * (half @ (basis.T @ shift))
+        both = 0.5 * pull + np.outer(residual, moved)
+        grown = amplitude**2 * slope * both
+        scales = [np.vdot(gap, grown) * np.exp(-2.0 * one) for gap, one in zip(self.gaps, theta[:-1], strict=True)]
+        own = 2.0 * amplitude**2 * np.vdot(k, both)
+        return -value, -np.array([*scales, own])
+
+    def _evidence(self, basis: Array, weights: Array, rate: Array, precision: Array) -> float:
+        logarithm = self.level + basis @ weights
+        determinant = float(np.linalg.slogdet(precision)[1])
+        return float(self.yields @ logarithm / self.event - rate.sum() - 0.5 * weights @ weights - 0.5 * determinant)
+
+    def posterior(self, theta: Array) -> LogPosterior:
+        """Return the posterior at some parameters."""
+        k, _ = self._correlation(theta)
+        prior = Prior.of(self.settings.kernel, np.exp(theta[:-1]), float(np.exp(theta[-1])), self.points, k)
+        basis = np.column_stack([prior.basis(self.points), np.full(len(k), _LEVEL)])
+        weights, rate, precision = self._mode(basis)
+        stopped = (np.abs(theta - self.limits) < _EDGE).any(axis=0)
+        value = self._evidence(basis, weights, rate, precision)
+        return LogPosterior(prior, self.level, weights, precision, stopped, value)

@@ -1,0 +1,486 @@
+"""Interpolation into a blinded region: a Gaussian process for the plane, a conditional flow for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from ..errors import ConfigError, CutError, nearest
+from ..events import Events, bootstrap_counts, event_keys
+from ..io import Composite, Derived
+from ..learn.flow import Flow, Flows
+from ..learn.gp import GaussianProcess
+from ..learn.log_gp import LogGaussianProcess
+from ..learn.plane import Plane, around, box, fit_plane
+from ..learn.positive import Positive
+from ..learn.scale import Feature, Scale
+from ..learn.train import Training, fit_flows
+from ..region import Region
+from ..tasks import checkpoint, fingerprint, named_seed, stream
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Interpolate", "InterpolateModel"]
+
+SAMPLE = "interpolation"
+MEMBER = "member"
+"""The column that says which flow drew a row."""
+
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """Events drawn from a Gaussian process of the plane times a conditional flow, both trained outside a blind region.
+
+    ``p(x, m) = p(x | m) p(m)``: the conditioning variables m (the two masses of a pair, or one mass) are binned in a
+    box, and a Gaussian process of the yields bridges the bins that the blind region touches; the features x are drawn
+    from normalising flows that know m, and interpolate as well. The yield in a region is
+    ``N_samples(region) N_observed(open) / N_samples(open)`` for each category, open being the box outside of the blind
+    region. Derived variables follow, then the cuts of any region, those that were not applied in training among them.
+    Signed weights are the subtraction of other processes (pass ``data - prompt``): the Gaussian process fits the signed
+    yields, the flows see positive weights of the same expectation (`Positive`).
+
+    The statistical uncertainty has three independent blocks. ``gp``: draws of the plane from its posterior, each
+    normalised to the observed yield. ``number``: that yield, fluctuated. ``flow``: see `error`.
+
+    Attributes
+    ----------
+    target
+        The rows that the background stands for (a tag, and what else the training needs).
+    axes
+        The conditioning variables, binned; their ranges are the box.
+    blind
+        The region of the conditioning variables that nothing is trained in.
+    features
+        The other variables, each with a transform that makes it easy to learn.
+    derived
+        Name to expression of the cut language: four-vectors and composite variables of the drawn events.
+    category
+        A column of few values, such as the year: one Gaussian process each, and a condition of the flow.
+    within
+        Where the sample is complete, in the conditioning variables: bins that reach beyond are not fitted, and nothing
+        is drawn there.
+    process
+        The Gaussian process: of the logarithm of the rate with Poisson counts, or (the reference) of the counts.
+    flow
+        The shape of the flows.
+    train
+        How they are trained.
+    positive
+        How signed weights become positive.
+    members
+        How many flows are trained, in one process; their average is the estimate.
+    error
+        The block ``flow``. ``bootstrap``: each member is trained on its own resample of the events, and the members'
+        spread holds the statistics of the training and the randomness of one training. ``seed``: all members see the
+        same events, and the block is the error of their mean, spread / sqrt(members). ``spread``: the same with the
+        whole spread, the error bar of the reference. ``none``: no block.
+    planes
+        How many draws from the posterior of the plane make the block ``gp``, and numbers the block ``number``; 0 for
+        neither.
+    draws
+        How many points of the plane are drawn for each category; each member draws its features for all of them.
+    device
+        Where the flows are trained and drawn from: ``cpu``, ``cuda``, or ``cuda:1``.
+
+    Assumes
+    -------
+    - The yields vary smoothly across the plane, over lengths greater than the blind region.
+    - The features vary smoothly with the conditioning variables, given the category.
+    - What is observed outside of the blind region is background.
+
+    Fails when
+    ----------
+    - A peak, an edge or a turn-on lies in the blind region.
+    - A feature knows the blind region sharply: one that is a cut on the conditioning variables in disguise.
+    - The box is hardly larger than the blind region, so that the plane is extrapolated.
+    - A cut before the training carves the plane; apply it to the drawn events instead.
+
+    Raises
+    ------
+    ConfigError
+        If a setting contradicts another, or the blind region reads what is no conditioning variable.
+
+    References
+    ----------
+    "Generative models for data-driven background modeling", thesis chapter 13: equations 13.1, 13.6 to 13.9 and 13.12.
+    C. Durkan et al., "Neural spline flows", arXiv:1906.04032.
+    """
+
+    target: Region
+    axes: tuple[Any, ...]
+    blind: Region
+    features: tuple[Feature, ...]
+    derived: Mapping[str, str] = field(default_factory=dict)
+    category: str | None = None
+    within: Region = field(default_factory=Region.everything)
+    process: GaussianProcess | LogGaussianProcess = field(default_factory=LogGaussianProcess)
+    flow: Flow = field(default_factory=Flow)
+    train: Training = field(default_factory=Training)
+    positive: Positive = field(default_factory=Positive)
+    members: int = 25
+    error: Literal["bootstrap", "seed", "spread", "none"] = "bootstrap"
+    planes: int = 100
+    draws: int = 100_000
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        names = [axis.name for axis in self.axes]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"Interpolate needs conditioning variables of different names: {', '.join(names)}")
+        for what, region in (("blind", self.blind), ("within", self.within)):
+            if unknown := region.columns - set(names):
+                raise ConfigError(
+                    f"the region '{region.name}' ({what}) reads '{min(unknown)}', which is no conditioning variable; "
+                    f"it may read {', '.join(names)}"
+                )
+        self._check_numbers()
+        known = [*names, *([self.category] if self.category else [])]
+        for one in self.features:
+            if one.name in known:
+                raise ConfigError(f"feature '{one.name}' is a condition, the category or another feature already")
+            known.append(one.name)
+        if not self.features:
+            raise ConfigError("Interpolate needs at least one feature besides the conditioning variables")
+        for name, expression in self.derived.items():
+            for column in Derived(name, expression).columns:
+                if column not in known:
+                    raise ConfigError(
+                        f"derived variable '{name}' reads '{column}', which is neither drawn nor derived before it"
+                        f"{nearest(column, known)}; there is {', '.join(known)}"
+                    )
+            if name in (*known, MEMBER):
+                raise ConfigError(f"derived variable '{name}' is drawn or derived already; give it another name")
+            known.append(name)
+
+    def _check_numbers(self) -> None:
+        if self.members < 1 or (self.members < 2 and self.error != "none"):
+            raise ConfigError(
+                f"members = {self.members}: train at least one flow, or two where they make an uncertainty "
+                "(error: none is without)"
+            )
+        if self.planes == 1 or self.planes < 0:
+            raise ConfigError(f"planes = {self.planes}: one draw has no spread; ask for 0, or for 2 or more")
+        if self.draws < 1:
+            raise ConfigError(f"draws = {self.draws}; draw at least one point of the plane")
+
+    @property
+    def training(self) -> Region:
+        """The open rows: target rows in the box, outside of the blind region."""
+        found = self.target & box(self.axes) & ~self.blind
+        found = found if self.within.cut == "true" else found & self.within
+        return Region("training", found.cut)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that fit reads besides those of its regions."""
+        names = [axis.name for axis in self.axes] + [one.name for one in self.features]
+        return (*names, *([self.category] if self.category else []))
+
+    def fit(self, events: Events, *, rng: np.random.Generator) -> InterpolateModel:
+        """Fit the Gaussian processes and train the flows.
+
+        Raises
+        ------
+        DataError
+            If no open row is left, or a column is not finite there.
+        FitError
+            If signed weights are negative beyond noise, or every training failed.
+        """
+        seed = int(rng.integers(2**63))
+        rows = events.require(self.training, self.columns)
+        plane = fit_plane(
+            rows, self.axes, self.category, self.blind, self.within, self.process, stream(seed, "plane")
+        )
+        kinds, _ = plane.index(rows.columns)
+        number = np.bincount(kinds, rows.weight, len(plane.values))
+        error = np.sqrt(np.bincount(kinds, rows.weight**2, len(plane.values)))
+        weight, notes = self._positive(rows, seed)
+        scale = Scale.fit(self.features, rows.columns, weight)
+        conditions = Scale.fit(tuple(Feature(axis.name) for axis in self.axes), rows.columns, weight)
+        return InterpolateModel(
+            plane, conditions, scale, self._train(rows, weight, plane, conditions, scale, seed), number, error,
+            dict(self.derived), self.error, self.planes, self.draws, seed, notes, self.blind, self.within,
+        )  # fmt: skip
+
+    def _positive(self, rows: Events, seed: int) -> tuple[Array, tuple[str, ...]]:
+        """Return weights for the flows, none of them negative."""
+        if not (rows.weight < 0.0).any():
+            return rows.weight, ()
+        columns = [np.asarray(rows[name], float) for name in self.columns]
+        found = self.positive.fit(np.stack(columns, axis=1), rows.weight, rows.key, seed=named_seed(seed, "positive"))
+        return found.weights, found.warnings
+
+    def _train(
+        self, rows: Events, weight: Array, plane: Plane, conditions: Scale, scale: Scale, seed: int
+    ) -> Flows:
+        values, _ = scale.forward(rows.columns)
+        known = _conditions(plane, conditions, rows.columns)
+        seeds = [named_seed(seed, "flow", member) for member in range(self.members)]
+        weights = np.broadcast_to(weight, (self.members, len(weight)))
+        if self.error == "bootstrap":
+            weights = weights * bootstrap_counts(rows.key, seeds)
+        place = checkpoint(fingerprint((values, known, weights, rows.key, self.flow, self.train, seeds)))
+        return fit_flows(
+            values, known, weights, rows.key, flow=self.flow, training=self.train, seeds=seeds,
+            device=self.device, checkpoint=place,
+        )  # fmt: skip
+
+
+def _conditions(plane: Plane, scale: Scale, columns: Mapping[str, Any]) -> Array:
+    """Return what the flows are given: the standardised conditioning variables, and one column a category."""
+    values, _ = scale.forward(columns)
+    if plane.category is None:
+        return values
+    kinds, _ = plane.index(columns)
+    return np.concatenate([values, np.eye(len(plane.values))[kinds]], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class InterpolateModel:
+    """A fitted plane and trained flows: draws events, the same ones each time.
+
+    Attributes
+    ----------
+    plane
+        The Gaussian processes.
+    conditions
+        The standardisation of the conditioning variables.
+    scale
+        The transforms of the features.
+    flows
+        The trained flows.
+    number, error
+        The observed yield of the open rows and its statistical error, for each category.
+    derived
+        Name to expression.
+    kind
+        What the block ``flow`` is.
+    planes
+        How many posterior draws.
+    draws
+        How many points for each category.
+    seed
+        Of all streams.
+    notes
+        What the fit has to say.
+    blind, within
+        Regions of the conditioning variables: what was not trained in, and where the sample is complete.
+    shares
+        The weight of each member, of sum one; None for equal ones.
+    yields
+        The yield that a drawn point of each bin stands for, shape (categories, bins); None for the observed one.
+    """
+
+    plane: Plane
+    conditions: Scale
+    scale: Scale
+    flows: Flows
+    number: Array
+    error: Array
+    derived: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "bootstrap"
+    planes: int = 100
+    draws: int = 100_000
+    seed: int = 0
+    notes: tuple[str, ...] = ()
+    blind: Region = field(default_factory=Region.everything)
+    within: Region = field(default_factory=Region.everything)
+    shares: Array | None = None
+    yields: Array | None = None
+
+    reads: ClassVar[None] = None
+
+    def predict(self, events: Events, region: Region) -> Events:
+        """Return the drawn events inside `region`; the events given are not looked at.
+
+        Raises
+        ------
+        CutError
+            If the region reads what is neither drawn nor derived, or reaches beyond the box.
+        """
+        parts = [rows.with_weight(self.factors(rows, [self])[0]) for rows in self.drawn(region)]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in self._stored(region)}
+        weight, key = (np.concatenate([getattr(part, name) for part in parts]) for name in ("weight", "key"))
+        return self._events(columns, weight, key)
+
+    def drawn(self, region: Region) -> Iterator[Events]:
+        """Yield the events drawn inside `region`, each of weight one, part by part.
+
+        Of the points of the plane only those get features that may be in the region, as the cut on what is known of
+        them says; an event is the same whatever the region.
+        """
+        self._check_inside(region)
+        columns, bins = self._points
+        names = self._stored(region)
+        for number, first in enumerate(range(0, len(bins), self._block)):
+            known = {name: values[first : first + self._block] for name, values in columns.items()}
+            index = np.flatnonzero(self.within.mask(known) & region.possible(self._without_features(known)))
+            drawn = self._features({name: values[index] for name, values in known.items()}, index, number)
+            composite = Composite(drawn, self._derived)
+            inside = np.flatnonzero(region.mask(composite))
+            member = np.asarray(drawn[MEMBER])[inside]
+            rows = np.tile(first + index, len(self.flows))[inside]
+            kept = {name: composite[name][inside] for name in names}
+            yield self._events(kept, np.ones(len(inside)), event_keys(SAMPLE, member, rows))
+
+    def factors(self, rows: Events, models: Sequence[InterpolateModel]) -> Array:
+        """Return the weight that each model gives to rows of :meth:`drawn`, shape (models, n)."""
+        kinds, bins = self.plane.index(rows.columns)
+        member = np.asarray(rows[MEMBER])
+        found = np.empty((len(models), len(rows)))
+        for one, weight in zip(models, found, strict=True):
+            np.multiply(one._shares[member], one._yields[kinds, bins], out=weight)
+        return found
+
+    @property
+    def replicas(self) -> Mapping[str, tuple[InterpolateModel, ...]]:
+        """The independent blocks of the statistical uncertainty, as the same draws with other weights."""
+        found: dict[str, tuple[InterpolateModel, ...]] = {}
+        if self.planes:
+            rng = stream(self.seed, "posterior")
+            drawn = self.plane.posterior(self.planes, rng)
+            density = self.plane.density
+            ratio = np.divide(drawn, density, out=np.zeros_like(drawn), where=density > 0.0)
+            open_yield = (ratio * self._open).sum(axis=2)
+            found["gp"] = tuple(
+                replace(self, yields=one * (self.number / total)[:, None])
+                for one, total in zip(ratio, open_yield, strict=True)
+            )
+            numbers = self.number + self.error * rng.standard_normal((self.planes, len(self.number)))
+            found["number"] = tuple(replace(self, yields=self._flat(one)) for one in numbers)
+        count = len(self.flows)
+        if self.kind != "none" and count > 1:
+            size = 1.0 / np.sqrt(count) if self.kind == "seed" else 1.0
+            shares = 1.0 / count + size * (np.eye(count) - 1.0 / count)
+            found["flow"] = tuple(replace(self, shares=one) for one in shares)
+        return found
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be heeded: of the Gaussian processes, of the trainings, and of signed weights."""
+        texts = [*self.notes, *self.plane.warnings]
+        if self.flows.failed:
+            texts.append(
+                f"{len(self.flows.failed)} of {len(self.flows.failed) + len(self.flows)} flows could not be trained and "
+                "are left out; lower the learning rate"
+            )
+        return tuple(texts)
+
+    def state(self) -> dict[str, Any]:
+        """Return the model as plain values."""
+        return {
+            "plane": self.plane.state(),
+            "conditions": self.conditions.state(),
+            "scale": self.scale.state(),
+            "flows": self.flows.state(),
+            "number": self.number,
+            "error": self.error,
+            "derived": [[name, text] for name, text in self.derived.items()],
+            "kind": self.kind,
+            "planes": self.planes,
+            "draws": self.draws,
+            "seed": self.seed,
+            "notes": list(self.notes),
+            "regions": [[one.name, one.cut] for one in (self.blind, self.within)],
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> InterpolateModel:
+        """Restore the model from :meth:`state`."""
+        blind, within = (Region(*one) for one in state["regions"])
+        return cls(
+            Plane.from_state(state["plane"]),
+            Scale.from_state(state["conditions"]),
+            Scale.from_state(state["scale"]),
+            Flows.from_state(state["flows"]),
+            np.asarray(state["number"], float),
+            np.asarray(state["error"], float),
+            dict(state["derived"]),
+            str(state["kind"]),
+            int(state["planes"]),
+            int(state["draws"]),
+            int(state["seed"]),
+            tuple(state["notes"]),
+            blind,
+            within,
+        )
+
+    @cached_property
+    def _derived(self) -> tuple[Derived, ...]:
+        return tuple(Derived(name, text) for name, text in self.derived.items())
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.scale.features)
+
+    @cached_property
+    def _points(self) -> tuple[dict[str, Array], NDArray[np.int64]]:
+        return self.plane.draw(self.draws, stream(self.seed, "points"))
+
+    @cached_property
+    def _open(self) -> Array:
+        """How many points are in the open part of each bin, shape (categories, bins)."""
+        columns, bins = self._points
+        inside = self.within.mask(columns) & (~self.blind).mask(columns)
+        kinds, size = np.repeat(np.arange(len(self.number)), self.draws), self.plane.density.shape[1]
+        counts = np.bincount((kinds * size + bins)[inside], minlength=len(self.number) * size)
+        return counts.reshape(len(self.number), size).astype(float)
+
+    def _flat(self, number: Array) -> Array:
+        """Return the yield of a point where the open ones stand for `number` of each category."""
+        each = number / self._open.sum(axis=1)
+        return np.broadcast_to(each[:, None], self.plane.density.shape)
+
+    @cached_property
+    def _yields(self) -> Array:
+        return self._flat(self.number) if self.yields is None else self.yields
+
+    @cached_property
+    def _shares(self) -> Array:
+        count = len(self.flows)
+        return np.full(count, 1.0 / count) if self.shares is None else self.shares
+
+    @property
+    def _block(self) -> int:
+        return max(_BLOCK // len(self.flows), 1)
+
+    def _check_inside(self, region: Region) -> None:
+        """Raise a CutError if a region may hold events outside of the box, as its cut says."""
+        if region.possible(self._without_features(around(self.plane.axes))).any():
+            span = box(self.plane.axes)
+            raise CutError(
+                f"region '{region.name}' ({region.cut}) reaches beyond the box of the conditioning variables, where "
+                f"nothing is drawn and its yield would be too low; add {span.cut} to it, or widen the box"
+            )
+
+    def _without_features(self, known: Mapping[str, Any]) -> Composite:
+        blank = np.full(len(known[self.plane.axes[0].name]), np.nan)
+        unknown = dict.fromkeys((*self._names, MEMBER, *[self.plane.category] * bool(self.plane.category)), blank)
+        return Composite({**unknown, **known}, self._derived)
+
+    def _features(self, known: Mapping[str, Any], index: NDArray[np.int64], block: int) -> dict[str, Any]:
+        """Return the columns of some points of a block, as every member draws them one after another."""
+        members, size = len(self.flows), len(self.scale.features)
+        noise = stream(self.seed, "noise", block).standard_normal((members, self._block, size), dtype=np.float32)
+        values = self.flows.transformed(noise[:, index], _conditions(self.plane, self.conditions, known))
+        columns = {name: np.tile(one, members) for name, one in known.items()}
+        member = np.repeat(np.arange(members), len(index))
+        return {**columns, MEMBER: member, **self.scale.inverse(values.reshape(-1, size))}
+
+    def _stored(self, region: Region) -> list[str]:
+        """Return what is kept of the rows in a region; what else is derived comes back where it is asked for."""
+        known = [axis.name for axis in self.plane.axes] + [self.plane.category] * (self.plane.category is not None)
+        return [*known, *self._names, MEMBER, *(name for name in self.derived if name in region.columns)]
+
+    def _events(self, columns: Mapping[str, Any], weight: Array, key: NDArray[np.uint64]) -> Events:
+        composite = Composite(columns, self._derived)
+        return Events(composite, weight, np.zeros(len(key), np.int16), (SAMPLE,), key)
