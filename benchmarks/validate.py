@@ -33,6 +33,7 @@ from backdrop.tasks import Map, pool, write_atomic
 from backdrop.validation import Coverage, coverage
 
 from .flips import TWELVE, FlipEnsemble
+from .four_b_ensemble import FOUR_B
 from .harness import RESULTS, machine, versions
 from .intervals import IntervalEnsemble
 from .leptons import LikelihoodEnsemble, MatrixEnsemble
@@ -244,6 +245,7 @@ VALIDATIONS: Mapping[str, Validation] = {
         seed=20_266,
         toys=2000,
     ),
+    **FOUR_B,
     **SIGNALS,
     **ENSEMBLES,
 }

@@ -106,13 +106,8 @@ class FourB:
         if any(not 0.0 < low < high for low, high in self.limits):
             raise ConfigError(f"limits = {self.limits}: masses are positive, and the lower limit comes first")
         numbers = [one.year for one in self.years]
-<<<<<<< HEAD
-        if len(set(numbers)) < len(numbers):
-            raise ConfigError(f"years {numbers}: each occurs once")
-=======
         if not numbers or len(set(numbers)) < len(numbers):
             raise ConfigError(f"years {numbers}: at least one, and each once")
->>>>>>> fourb
         for one in self.years:
             one.features.check(self.limits)
 
@@ -162,15 +157,9 @@ class FourB:
         )
         return cls(years=tuple(years))
 
-<<<<<<< HEAD
-    def around(self, selection: FourBSelection) -> FourB:
-        """Return the same events, of those in the box of a selection."""
-        return replace(self, limits=selection.limits, selection=selection)
-=======
     def around(self, selection: FourBSelection, area: Area = "box") -> FourB:
         """Return the same sample, of masses in the rectangle about an area of a selection alone."""
         return replace(self, limits=selection.extent(area), selection=selection)
->>>>>>> fourb
 
     def draw(self, *, seed: int, sample: str = "data", weight: float = 1.0, region: Region | None = None) -> Events:
         """Draw one data set.
@@ -251,12 +240,8 @@ class FourB:
         ----------
         name
             ``pt_h1 pt_h2 eta_h1 eta_h2 dphi deta`` or ``x_wt``. Masses and what is made of several features
-<<<<<<< HEAD
-            (``m_hh``, ``pt_hh``) have no closed form: fill a draw of a hundred times the size.
-=======
             (``m_hh``, ``pt_hh``) have no closed form: fill a large draw, such as that of
             ``FourB(size=20).around(selection, "sr")`` with weight 0.05.
->>>>>>> fourb
         edges
             Of the bins, increasing.
         area, selection, deta, top_veto
@@ -272,18 +257,10 @@ class FourB:
         return np.diff(total)
 
     def _nodes(self, selection: FourBSelection, area: Area) -> tuple[Array, Array, Array]:
-<<<<<<< HEAD
-        for (low, high), (start, stop) in zip(selection.limits, self.limits, strict=True):
-            if low < start or high > stop:
-                raise ConfigError(
-                    f"the box {selection.limits} of the selection reaches beyond the masses {self.limits} of the sample"
-                )
-=======
         extent = selection.extent(area)
         for (low, high), (start, stop) in zip(extent, self.limits, strict=True):
             if low < start or high > stop:
                 raise ConfigError(f"'{area}' has masses in {extent} GeV, the sample in {self.limits}: widen its limits")
->>>>>>> fourb
         return selection.nodes(area)
 
     # ---- densities ---------------------------------------------------------------------------------------------------

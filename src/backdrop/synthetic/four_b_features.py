@@ -165,11 +165,7 @@ class Features:
             reach = np.clip(edges, *deta)
             return np.stack([self.deta_share(m1, m2, deta[0], edge) for edge in reach]) * passed
         if name in ("eta_h1", "eta_h2"):
-<<<<<<< HEAD
-            return passed * self._eta_below(edges, m1, m2, deta, 1.0 if name == "eta_h1" else -1.0)
-=======
             return passed * self._eta_below(edges, m1, m2, deta)
->>>>>>> fourb
         pts, angle, top = (_line(line, m1, m2) for line in (self.pts, self.angle, self.top))
         if name == "dphi":
             mean, width = self.dphi.at(m1, m2)
@@ -180,19 +176,11 @@ class Features:
             return self._pt_below(gaussian, rho, edges, m1, m2, deta, cut)
         raise ConfigError(f"no closed form of '{name}'; choose pt_h1, pt_h2, eta_h1, eta_h2, dphi, deta or x_wt")
 
-<<<<<<< HEAD
-    def _eta_below(self, edges: Array, m1: Array, m2: Array, deta: tuple[float, float], sign: float) -> Array:
-        """Return P(η < edge, low < |Δη| < high)."""
-        total, difference = _line(self.eta_sum, m1, m2), _line(self.eta_difference, m1, m2)
-        size = np.hypot(total, difference)
-        at, rho = 2 * edges[:, None] / size, sign * difference / size
-=======
     def _eta_below(self, edges: Array, m1: Array, m2: Array, deta: tuple[float, float]) -> Array:
         """Return P(η < edge, low < |Δη| < high), the same for both candidates."""
         total, difference = _line(self.eta_sum, m1, m2), _line(self.eta_difference, m1, m2)
         size = np.hypot(total, difference)
         at, rho = 2 * edges[:, None] / size, difference / size
->>>>>>> fourb
         inner, outer = (one / difference for one in deta)
         upper = _both(at, outer, rho) - _both(at, inner, rho)
         return upper + _both(at, -inner, rho) - _both(at, -outer, rho)
@@ -205,11 +193,7 @@ class Features:
         spread = _line(self.eta_difference, m1, m2)
         nodes, weights = np.polynomial.legendre.leggauss(_DETA_NODES)
         low = np.full(len(m1), deta[0])
-<<<<<<< HEAD
-        high = np.minimum(deta[1], low + 8.0 * spread)
-=======
         high = np.minimum(deta[1], low + 6.5 * spread)
->>>>>>> fourb
         found = np.zeros((len(edges), len(m1)))
         for node, weight in zip(nodes, weights, strict=True):
             at = (low + high) / 2 + (high - low) / 2 * node

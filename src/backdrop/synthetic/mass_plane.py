@@ -21,11 +21,7 @@ __all__ = ["Area", "Bump", "Falling", "FourBSelection", "MassPlane", "Range"]
 Range = tuple[tuple[float, float], tuple[float, float]]
 Area = Literal["sr", "box", "open"]
 _SIDES = {"lower left": (-1, -1), "lower right": (1, -1), "upper right": (1, 1), "upper left": (-1, 1)}
-<<<<<<< HEAD
-_BOX_NODES, _RADII, _ANGLES = 40, 16, 40
-=======
 _BOX_NODES, _RADII, _ANGLES = 24, 12, 24
->>>>>>> fourb
 
 
 @dataclass(frozen=True)
@@ -73,11 +69,7 @@ class FourBSelection:
             raise ConfigError(f"radius, edge, deta and x_wt are positive: {self}")
         if self.resolution is not None and not 0.0 < self.radius * self.resolution < 1.0:
             raise ConfigError(f"radius times resolution lies between 0 and 1, or the region has no upper end: {self}")
-<<<<<<< HEAD
-        for (low, high), (start, stop) in zip(self._extent, self.limits, strict=True):
-=======
         for (low, high), (start, stop) in zip(self.extent("sr"), self.limits, strict=True):
->>>>>>> fourb
             if not start <= low < high <= stop:
                 raise ConfigError(f"the signal region from {low:g} to {high:g} GeV is not in its box: {self}")
 
@@ -149,15 +141,10 @@ class FourBSelection:
         m1, m2, weight = self.nodes("sr")
         return np.append(box[0], m1), np.append(box[1], m2), np.append(box[2], -weight)
 
-<<<<<<< HEAD
-    @property
-    def _extent(self) -> Range:
-=======
     def extent(self, area: Area) -> Range:
         """Return the least and the greatest of both masses in an area, in GeV."""
         if area != "sr":
             return self.limits
->>>>>>> fourb
         if self.resolution is None:
             first, second = ((c - self.radius, c + self.radius) for c in self.centre)
         else:
