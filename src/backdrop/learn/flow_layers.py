@@ -1,13 +1,14 @@
 """The layers of a conditional spline coupling flow, for many members at once.
 
-All parameters of a member are one row of a matrix, so that one optimiser, one norm of the gradient a member and one copy
-do for everything. Tensors have the shape (members, rows, events).
+All parameters of a member are one row of a matrix, so that one optimiser, one norm of the gradient and one copy do for
+everything. Tensors have the shape (members, rows, events).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,21 +19,33 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..tasks import stream
-from . import _spline_kernels as kernels
+from . import flow_network as network
 from . import spline
+from .flow_network import Dropout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .flow import Flow
 
-__all__ = ["Dropout", "Layers", "Norms"]
+__all__ = ["Layers", "Norms", "one_thread"]
 
 EPSILON = 1e-5
 """Added to the variances of the batch norm."""
 
 _UNIT = math.log(math.expm1(1.0 - spline.LEAST))
 """What the softplus takes to 1 - LEAST."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: the order of its sums would depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -44,18 +57,6 @@ class Norms:
 
     def __getitem__(self, members: Any) -> Norms:
         return Norms(self.mean[members], self.variance[members])
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Which units are left out: a hash of (start, place) below a threshold; starts of shape (members, layers, blocks)."""
-
-    starts: NDArray[np.uint32]
-    probability: float
-
-    @property
-    def threshold(self) -> int:
-        return round(self.probability * 2**32)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Layers:
     conditions: int
 
     def moved(self, layer: int) -> int:
-        """Return how many features a layer transforms: every second one, beginning with the first or with the second."""
+        """Return how many features a layer transforms: every second one, from the first or the second on."""
         return max(1, (self.features + 1 - layer % 2) // 2)
 
     @cached_property
@@ -108,7 +109,7 @@ class Layers:
     @cached_property
     def penalised(self) -> NDArray[np.float32]:
         """1 for the parameters of the networks, 0 for the others, shape (size,)."""
-        return np.repeat(np.float32(["." in name for name in self.shapes]), self.sizes)
+        return np.repeat(np.array(["." in name for name in self.shapes], np.float32), self.sizes)
 
     def initial(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """Return the parameters that training begins with, shape (members, size): every spline is near the identity."""
@@ -142,13 +143,13 @@ class Layers:
 
     def parts(self, theta: Tensor) -> dict[str, Tensor]:
         """Return the parameters by name, each of shape (members, *shape)."""
-        pieces = theta.split(self.sizes, dim=1)
+        pieces = torch.split(theta, self.sizes, dim=1)
         return {
             name: piece.reshape(-1, *shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
     def linear(self, parts: dict[str, Tensor], orders: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the matrices P L U of all layers, (members, layers, features, features), and log |det| of their product."""
+        """Return the matrices P L U, (members, layers, features, features), and log |det| of their product."""
         raw = parts["linear"]
         diagonal = softplus(raw.diagonal(dim1=2, dim2=3)) + spline.LEAST
         lower = raw.tril(-1) + torch.eye(self.features, dtype=raw.dtype, device=raw.device)
@@ -169,6 +170,25 @@ class Layers:
     ) -> tuple[Tensor, Norms]:
         """Return the logarithm of the density, shape (members, n), and the means and variances that were used.
 
+        Everything is as in `forward`.
+        """
+        z, log_det, used = self.forward(theta, orders, x, conditions, norms=norms, share=share, dropout=dropout)
+        base = -0.5 * (z * z).sum(1) - 0.5 * self.features * math.log(2.0 * math.pi)
+        return base + log_det, used
+
+    def forward(
+        self,
+        theta: Tensor,
+        orders: Tensor,
+        x: Tensor,
+        conditions: Tensor,
+        *,
+        norms: Norms | None = None,
+        share: Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> tuple[Tensor, Tensor, Norms]:
+        """Return the base values z(x), log |det dz/dx|, and the means and variances that were used.
+
         Parameters
         ----------
         theta, orders
@@ -177,11 +197,13 @@ class Layers:
             Shapes (members, features, n) and (members, conditions + 1, n): the last row of the conditions is 1.
         norms
             Those to use; without them they come from the events, each with its `share`, shape (members, n).
+        dropout
+            The units to leave out, if any.
         """
         parts = self.parts(theta)
         matrices, constant = self.linear(parts, orders)
         gains = softplus(parts["gain"]) + spline.LEAST
-        total = x.new_zeros(x.shape[0], x.shape[2])
+        log_det = x.new_zeros(x.shape[0], x.shape[2])
         used = []
         for i in range(self.flow.layers):
             matrix, shift = matrices[:, i], parts["shift"][:, i, :, None]
@@ -193,15 +215,13 @@ class Layers:
                 shift = torch.baddbmm(shift, matrix, parts["offset"][:, i - 1, :, None])
                 matrix = matrix * factor[:, None, :]
             x = torch.baddbmm(shift, matrix, x)
-            moved, kept = x.split([self.moved(i), self.features - self.moved(i)], dim=1)
+            moved, kept = torch.split(x, [self.moved(i), self.features - self.moved(i)], dim=1)
             raw = self.conditioner(parts, i, torch.cat([kept, conditions], 1), dropout)
-            y, log_det = spline.forward(moved, raw, self.flow.bound, self.scale)
-            x = torch.cat([y, kept], 1)
-            total = total + log_det
-        base = -0.5 * (x * x).sum(1) - 0.5 * self.features * math.log(2.0 * math.pi)
+            y, own = spline.forward(moved, raw, self.flow.bound, self.scale)
+            x, log_det = torch.cat([y, kept], 1), log_det + own
         means, variances = zip(*used, strict=True) if used else ((), ())
         stacked = Norms(_stacked(means, x, self.features), _stacked(variances, x, self.features))
-        return base + total + constant[:, None], stacked
+        return x, log_det + constant[:, None], stacked
 
     @property
     def scale(self) -> float:
@@ -210,15 +230,8 @@ class Layers:
 
     def conditioner(self, parts: dict[str, Tensor], layer: int, inputs: Tensor, dropout: Dropout | None) -> Tensor:
         """Return the raw parameters of a layer's splines: a residual network whose every input has a last row of 1."""
-        hidden = torch.bmm(parts[f"{layer}.input"], inputs)
-        for block in range(self.flow.blocks):
-            inner = _affine(parts[f"{layer}.{2 * block}"], hidden.relu())
-            if dropout is None:
-                inner = inner.relu()
-            else:
-                inner = _rectified(inner, dropout.starts[:, layer, block], dropout)
-            hidden = hidden + _affine(parts[f"{layer}.{2 * block + 1}"], inner)
-        return _affine(parts[f"{layer}.output"], hidden)
+        weights = [parts[f"{layer}.{name}"] for name in ("input", *range(2 * self.flow.blocks), "output")]
+        return network.forward(inputs, weights, None if dropout is None else dropout.of_layer(layer))
 
     def inverse(self, theta: Tensor, orders: Tensor, norms: Norms, z: Tensor, conditions: Tensor) -> list[Tensor]:
         """Return the values that the base values come from, and those after each layer on the way, the last first.
@@ -231,7 +244,7 @@ class Layers:
         gains = softplus(parts["gain"]) + spline.LEAST
         steps = [z]
         for i in reversed(range(self.flow.layers)):
-            moved, kept = z.split([self.moved(i), self.features - self.moved(i)], dim=1)
+            moved, kept = torch.split(z, [self.moved(i), self.features - self.moved(i)], dim=1)
             raw = self.conditioner(parts, i, torch.cat([kept, conditions], 1), None)
             y = torch.cat([spline.inverse(moved, raw, self.flow.bound, self.scale), kept], 1)
             z = torch.bmm(inverses[:, i], y - parts["shift"][:, i, :, None])
@@ -259,41 +272,3 @@ def _centred(x: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
 def _moved(x: Tensor, norms: Norms, layer: int) -> tuple[Tensor, Tensor, Tensor]:
     mean, variance = norms.mean[:, layer], norms.variance[:, layer]
     return x - mean[:, :, None], mean, variance
-
-
-def _affine(weights: Tensor, x: Tensor) -> Tensor:
-    return torch.baddbmm(weights[:, :, -1:], weights[:, :, :-1], x)
-
-
-def _rectified(x: Tensor, starts: NDArray[np.uint32], dropout: Dropout) -> Tensor:
-    """Return the positive values that are not left out, divided by the probability to be kept."""
-    if x.device.type == "cpu" and x.dtype == torch.float32:
-        kept: Tensor = _Rectified.apply(x, starts, dropout.threshold)  # type: ignore[no-untyped-call]
-    else:
-        kept = x.relu() * hash_mask(x, starts, dropout.threshold)
-    return kept / (1.0 - dropout.probability)
-
-
-class _Rectified(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, starts: NDArray[np.uint32], threshold: int) -> Tensor:
-        kept = x.clone()
-        kernels.rectify(kept.view(x.shape[0], -1).numpy(), np.ascontiguousarray(starts), np.uint32(threshold))
-        ctx.save_for_backward(kept)
-        return kept
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (kept,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(gradients[0], kept, 0.0), None, None
-
-
-def hash_mask(x: Tensor, starts: NDArray[np.uint32], threshold: int) -> Tensor:
-    """Return which values `kernels.rectify` keeps, for any device."""
-    low = 2**32 - 1
-    place = torch.arange(x[0].numel(), device=x.device).view(1, *x.shape[1:])
-    start = torch.as_tensor(starts.astype(np.int64), device=x.device)[:, None, None]
-    z = (place * 0x9E3779B9 + start) & low
-    z = ((z ^ (z >> 16)) * 0x7FEB352D) & low
-    z = ((z ^ (z >> 15)) * 0x846CA68B) & low
-    return (z ^ (z >> 16)) >= threshold

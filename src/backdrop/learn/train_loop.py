@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,9 @@ from .._kernels import mix
 from ..errors import FitError
 from ..tasks import named_seed, stream
 from .flow import CHUNK, GROUP, Flow, Flows
-from .flow_layers import Dropout, Layers, Norms
+from .flow_layers import Layers, Norms, one_thread
+from .flow_network import Dropout
+from .train_state import ACTIVE, FAILED, MOVED, STOPPED, Data, State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,105 +26,13 @@ if TYPE_CHECKING:
     from .train import Training
     from .train_files import Checkpoint
 
-__all__ = ["Data", "State", "Trainer", "one_thread"]
+__all__ = ["Trainer"]
 
-ACTIVE, STOPPED, FAILED = 0, 1, 2
 HALVINGS = 3
 """How often a member that diverges goes on with half the rate before it is given up."""
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
-_MOVED = ("theta", "first", "second", "mean", "variance", "count")
 _MASK = 2**64 - 1
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: the order of its sums would depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the members are trained on.
-
-    Attributes
-    ----------
-    table
-        Values, conditions and a column of 1, shape (n, features + conditions + 1).
-    features
-        How many of the columns are values.
-    weights
-        Shape (members, n), of mean 1 over the training rows of each member.
-    trained, held_out
-        The rows of each member whose weight is not zero.
-    seeds
-        One a member.
-    """
-
-    table: NDArray[np.float32]
-    features: int
-    weights: NDArray[np.float32]
-    trained: Sequence[NDArray[np.int64]]
-    held_out: Sequence[NDArray[np.int64]]
-    seeds: Sequence[int]
-
-
-@dataclass
-class State:
-    """All that changes in the training; the first axis of each tensor are the members.
-
-    Attributes
-    ----------
-    theta, first, second
-        Parameters, and the moments of their gradient, shape (members, size).
-    mean, variance
-        Of the batch norms, shape (members, layers - 1, features).
-    count
-        Steps that were made.
-    halvings, status, stale
-        How often the rate was halved; active, stopped or failed; epochs since the best.
-    best, best_theta, best_mean, best_variance
-        The best likelihood of the held-out events, and what gave it.
-    train, held_out
-        The history, shape (members, epochs).
-    epoch
-        Epochs that are done, shape ().
-    """
-
-    theta: Tensor
-    first: Tensor
-    second: Tensor
-    mean: Tensor
-    variance: Tensor
-    count: Tensor
-    halvings: Tensor
-    status: Tensor
-    stale: Tensor
-    best: Tensor
-    best_theta: Tensor
-    best_mean: Tensor
-    best_variance: Tensor
-    train: Tensor
-    held_out: Tensor
-    epoch: Tensor
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all of it as arrays."""
-        return {one.name: getattr(self, one.name).cpu().numpy() for one in fields(self)}
-
-    @property
-    def active(self) -> list[int]:
-        """The members that are still trained."""
-        return [int(member) for member in torch.nonzero(self.status == ACTIVE)[:, 0]]
-
-    def copied(self) -> dict[str, Tensor]:
-        """Return a copy of what a step changes."""
-        return {name: getattr(self, name).clone() for name in _MOVED}
 
 
 class Trainer:
@@ -150,26 +58,34 @@ class Trainer:
         """How many epochs there are at the most."""
         return max(self.training.epochs, math.ceil(self.training.steps / self.steps))
 
+    @cached_property
+    def patience(self) -> int:
+        """How many epochs a member may not become better; more where there are more epochs than the settings name."""
+        return math.ceil(self.training.patience * self.epochs / self.training.epochs)
+
     def _start(self) -> State:
         members, layers = len(self.data.seeds), self.layers
         theta = torch.as_tensor(layers.initial(self.data.seeds), device=self.device)
         mean = theta.new_zeros(members, layers.flow.layers - 1, layers.features)
-        numbers = [torch.zeros(members, dtype=torch.int64, device=self.device) for _ in range(4)]
-        history = [torch.full((members, self.epochs), math.nan, dtype=torch.float64) for _ in range(2)]
-        best = torch.full((members,), -math.inf, dtype=torch.float64)
+        numbers = torch.zeros(members, dtype=torch.int64, device=self.device)
+        history = torch.full((members, self.epochs), math.nan, dtype=torch.float64)
         return State(
-            theta,
-            torch.zeros_like(theta),
-            torch.zeros_like(theta),
-            mean,
-            torch.ones_like(mean),
-            *numbers,
-            best,
-            theta.clone(),
-            mean.clone(),
-            torch.ones_like(mean),
-            *history,
-            torch.zeros((), dtype=torch.int64),
+            theta=theta,
+            first=torch.zeros_like(theta),
+            second=torch.zeros_like(theta),
+            mean=mean,
+            variance=torch.ones_like(mean),
+            count=numbers,
+            halvings=numbers.clone(),
+            status=numbers.clone(),
+            stale=numbers.clone(),
+            best=torch.full((members,), -math.inf, dtype=torch.float64),
+            best_theta=theta.clone(),
+            best_mean=mean.clone(),
+            best_variance=torch.ones_like(mean),
+            train=history,
+            held_out=history.clone(),
+            epoch=torch.zeros((), dtype=torch.int64),
         )
 
     def run(self, checkpoint: Checkpoint | None = None, progress: Callable[[int, int], None] | None = None) -> Flows:
@@ -182,7 +98,7 @@ class Trainer:
         """
         with one_thread():
             if checkpoint and (arrays := checkpoint.read()):
-                self.state = State(**{name: torch.as_tensor(one, device=self.device) for name, one in arrays.items()})
+                self.state = self.state.restored(arrays)
             while int(self.state.epoch) < self.epochs and self.state.active:
                 self.run_epoch()
                 if checkpoint:
@@ -211,22 +127,19 @@ class Trainer:
     def _step(self, group: list[int], orders: Sequence[NDArray[np.int64]], step: int) -> Tensor:
         """Move a few members by one batch; return their losses."""
         rows, real = self._batch([orders[member] for member in group], step)
-        picked = self.table[rows].transpose(1, 2).contiguous()
-        x, conditions = picked.split([self.layers.features, picked.shape[1] - self.layers.features], dim=1)
+        picked = self.table[rows].transpose(1, 2)
+        x, conditions = self._parted(picked)
         weight = self.weights[torch.tensor(group)[:, None], rows] * real
         total = weight.sum(1, keepdim=True)
         share = torch.where(total > 0.0, weight / total, 1.0 / weight.shape[1])
-        theta = self.state.theta[group].requires_grad_()
+        theta = self.state.theta[_span(group)].detach().requires_grad_()
         log_prob, norms = self.layers.log_prob(
-            theta, self.orders[group], x, conditions, share=share, dropout=self._dropout(group, step)
+            theta, self.orders[_span(group)], x, conditions, share=share, dropout=self._dropout(group, step)
         )
         size = torch.tensor([len(orders[member]) / self.steps for member in group], device=self.device)
         losses = -(log_prob * weight).sum(1) / size
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        gradient = theta.grad
-        if gradient is None:
-            raise FitError("the flow's loss has no gradient")
-        self._move(group, theta.detach(), gradient, norms, losses.detach(), total[:, 0] > 0.0, step)
+        (gradient,) = torch.autograd.grad(losses.sum(), theta)
+        self._move(group, gradient, norms, losses.detach(), total[:, 0] > 0.0, step)
         return losses.detach().cpu().double()
 
     def _batch(self, orders: Sequence[NDArray[np.int64]], step: int) -> tuple[Tensor, Tensor]:
@@ -240,6 +153,10 @@ class Trainer:
         for i, part in enumerate(parts):
             rows[i, : len(part)], real[i, : len(part)] = part, 1.0
         return torch.as_tensor(rows, device=self.device), torch.as_tensor(real, device=self.device)
+
+    def _parted(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values, and the conditions with their row of 1."""
+        return table[:, : self.layers.features].contiguous(), table[:, self.layers.features :]
 
     def _dropout(self, group: list[int], step: int) -> Dropout | None:
         flow = self.layers.flow
@@ -255,7 +172,6 @@ class Trainer:
     def _move(
         self,
         group: list[int],
-        theta: Tensor,
         gradient: Tensor,
         norms: Norms,
         losses: Tensor,
@@ -263,28 +179,41 @@ class Trainer:
         step: int,
     ) -> None:
         """Make a step of Adam; a member whose loss or gradient is not finite goes back by one, at half the rate."""
-        state, settings = self.state, self.training
-        old = {name: getattr(state, name)[group] for name in _MOVED}
-        gradient = gradient + 2.0 * settings.decay * self.penalised * theta
-        length = gradient.norm(dim=1, keepdim=True)
-        gradient = gradient * (settings.clip / length).clamp(max=1.0)
-        count = old["count"] + 1
-        first = torch.lerp(gradient, old["first"], _BETAS[0])
-        second = torch.lerp(gradient * gradient, old["second"], _BETAS[1])
-        bias = [(1.0 - beta ** count.double()).float()[:, None] for beta in _BETAS]
-        rate = self._rate(step) * 0.5 ** state.halvings[group].float()[:, None]
-        moved = theta - rate * (first / bias[0]) / ((second / bias[1]).sqrt() + _EPSILON)
-        part = torch.where(seen, (1.0 / count).clamp(min=settings.momentum), 0.0)[:, None, None]
-        mean = torch.lerp(old["mean"], norms.mean, part)
-        variance = torch.lerp(old["variance"], norms.variance, part)
-        new = dict(zip(_MOVED, (moved, first, second, mean, variance, count), strict=True))
-        fine = torch.isfinite(losses) & torch.isfinite(length[:, 0])
-        for name in _MOVED:
-            kept = fine.reshape(-1, *[1] * (new[name].ndim - 1))
-            getattr(state, name)[group] = torch.where(kept, new[name], self.before[name][group])
-            self.before[name][group] = torch.where(kept, old[name], self.before[name][group])
-        for member in (member for member, good in zip(group, fine.tolist(), strict=True) if not good):
+        members = _span(group)
+        fine = torch.isfinite(losses) & torch.isfinite(gradient).all(1)
+        bad = [member for member, good in zip(group, fine.tolist(), strict=True) if not good]
+        back = {name: self.before[name][bad] for name in MOVED} if bad else {}
+        for name in MOVED:
+            self.before[name][members] = getattr(self.state, name)[members]
+        self._adam(members, gradient, self._rate(step))
+        part = torch.where(seen, (1.0 / self.state.count[members]).clamp(min=self.training.momentum), 0.0)[
+            :, None, None
+        ]
+        self.state.mean[members] = torch.lerp(self.state.mean[members], norms.mean, part)
+        self.state.variance[members] = torch.lerp(self.state.variance[members], norms.variance, part)
+        for name, values in back.items():
+            getattr(self.state, name)[bad] = values
+            self.before[name][bad] = values
+        for member in bad:
             self._halve(member)
+
+    def _adam(self, members: Any, gradient: Tensor, rate: float) -> None:
+        state, settings = self.state, self.training
+        theta, first, second = (one[members] for one in (state.theta, state.first, state.second))
+        gradient = gradient.addcmul_(self.penalised, theta, value=2.0 * settings.decay)
+        gradient *= (settings.clip / gradient.norm(dim=1, keepdim=True)).clamp(max=1.0)
+        state.count[members] += 1
+        rates, roots = self._corrections(members, rate)
+        state.first[members] = first.lerp_(gradient, 1.0 - _BETAS[0])
+        state.second[members] = second.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1.0 - _BETAS[1])
+        state.theta[members] = theta.sub_(first / second.sqrt().mul_(roots).add_(_EPSILON) * rates)
+
+    def _corrections(self, members: Any, rate: float) -> tuple[Tensor, Tensor]:
+        """Return the rate of each member, and the factor of the root of its second moment, both of shape (group, 1)."""
+        count = self.state.count[members].double()
+        halved = 0.5 ** self.state.halvings[members].double()
+        rates, roots = rate * halved / (1.0 - _BETAS[0] ** count), (1.0 - _BETAS[1] ** count).rsqrt()
+        return rates.float()[:, None], roots.float()[:, None]
 
     def _rate(self, step: int) -> float:
         done = (int(self.state.epoch) * self.steps + step) / (self.epochs * self.steps)
@@ -311,7 +240,7 @@ class Trainer:
                     getattr(state, f"best_{name}")[member] = getattr(state, name)[member]
             else:
                 state.stale[member] += 1
-            if state.status[member] == ACTIVE and state.stale[member] >= self.training.patience:
+            if state.status[member] == ACTIVE and state.stale[member] >= self.patience:
                 state.status[member] = STOPPED
 
     def likelihood(self, group: list[int]) -> Tensor:
@@ -323,10 +252,10 @@ class Trainer:
                 picked, real = self._filled([one[start : start + CHUNK] for one in rows])
                 table = self.table[picked].transpose(1, 2)
                 weight = self.weights[torch.tensor(group)[:, None], picked] * real
-                x, conditions = table.split([self.layers.features, table.shape[1] - self.layers.features], dim=1)
+                x, conditions = self._parted(table)
                 norms = Norms(self.state.mean[group], self.state.variance[group])
                 log_prob, _ = self.layers.log_prob(
-                    self.state.theta[group], self.orders[group], x.contiguous(), conditions, norms=norms
+                    self.state.theta[group], self.orders[group], x, conditions, norms=norms
                 )
                 found += (log_prob.double() * weight).sum(1).cpu().numpy()
                 total += weight.double().sum(1).cpu().numpy()
@@ -376,3 +305,9 @@ class Trainer:
 
 def _groups(members: Sequence[int]) -> list[list[int]]:
     return [list(members[start : start + GROUP]) for start in range(0, len(members), GROUP)]
+
+
+def _span(members: list[int]) -> slice | list[int]:
+    """Return a slice where the members follow one another: what it selects is not copied."""
+    whole = members == list(range(members[0], members[0] + len(members)))
+    return slice(members[0], members[0] + len(members)) if whole else members
