@@ -41,7 +41,7 @@ VARIABLES = ("m_hh", "deta", "pt_h1", "pt_h2", "eta_h1", "eta_h2", "dphi", "x_wt
 BINS, PLANE_BINS = 12, 25
 TOY = FourB()
 REGIONS = TOY.selection
-SR = bd.Region("SR", f"({REGIONS.sr.cut}) & {REGIONS.top_veto.cut}")
+SR = bd.Region("SR", (REGIONS.sr & REGIONS.top_veto).cut)
 
 
 def interpolation(members: int, **settings: Any) -> Interpolate:
@@ -50,7 +50,7 @@ def interpolation(members: int, **settings: Any) -> Interpolate:
         hist.axis.Regular(PLANE_BINS, low, high, name=name)
         for name, (low, high) in zip(("m_h1", "m_h2"), REGIONS.limits, strict=True)
     )
-    tagged = bd.Region("4b", f"(n_b >= 4) & {REGIONS.near.cut}")
+    tagged = bd.Region("4b", f"(n_b >= 4) & ({REGIONS.near.cut})")
     return Interpolate(tagged, axes, REGIONS.sr, FEATURES, SUM, category="year", members=members, **settings)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
 from .gp import Matern, SquaredExponential
-from .prior import Prior, check_points, gaps, pivoted
+from .prior import Prior, check_points, pivoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -34,7 +34,7 @@ class LogGaussianProcess:
     """Regression of binned counts whose rate has a smooth logarithm (a log-Gaussian Cox process).
 
     The yield of a bin of relative size v is ``v exp(f(x))``, ``f ~ GP(c, a**2 k(r))`` with ``r**2 = sum_i (x_i -
-    x_i')**2 / l_i**2``; the counts are Poisson. The posterior of f is that of Laplace, a Gaussian about its mode, and
+    x_i')**2 / l_i**2`` or, oblique, ``r = |A (x - x')|``; the counts are Poisson. The posterior of f is that of Laplace, a Gaussian about its mode, and
     length scales and amplitude maximise its evidence. Rates are positive, an exponential fall is no structure at all,
     and thin bins count as what they are: where a Gaussian process of the counts straightens a convex fall, this one
     follows it.
@@ -48,12 +48,15 @@ class LogGaussianProcess:
         The form of the correlation.
     bounds
         Lowest and highest length scale, in units of the points' range along each axis.
+    oblique
+        Whether the length scales may belong to any directions, with A an upper triangular matrix, instead of to the
+        axes: a turn-on along the sum of two masses is short along the sum and long along the difference.
     restarts
         Searches from random places besides the one from the middle; the best of all is kept.
 
     Assumes
     -------
-    - The logarithm of the rate is smooth over one length scale along each axis.
+    - The logarithm of the rate is smooth over one length scale along each axis, or along each direction.
 
     Fails when
     ----------
@@ -78,8 +81,9 @@ class LogGaussianProcess:
     (True, True)
     """
 
-    kernel: SquaredExponential | Matern = SquaredExponential()
+    kernel: SquaredExponential | Matern = Matern()
     bounds: tuple[float, float] = (0.05, 20.0)
+    oblique: bool = True
     restarts: int = 1
 
     def __post_init__(self) -> None:
@@ -155,7 +159,7 @@ class LogPosterior:
     precision
         The inverse covariance of the weights, shape (r + 1, r + 1).
     at_bound
-        Which length scales stopped at a bound, and last, whether the amplitude did, shape (d + 1,).
+        Which length scales stopped at their lower bound, shape (d,).
     log_evidence
         Laplace's, up to a constant of the counts.
     """
@@ -174,11 +178,9 @@ class LogPosterior:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know: a structure that is narrower than the bounds let the fit see."""
+        """What a user should know: a length scale at its lower bound, below which the fit could not see."""
         return tuple(
-            f"the length scale {value:.4g} of axis {i} stopped at a bound"
-            for i, (value, stopped) in enumerate(zip(self.length_scales, self.at_bound, strict=False))
-            if stopped
+            f"the length scale of axis {i} stopped at its lower bound" for i, low in enumerate(self.at_bound) if low
         )
 
     def log_rate(self, points: ArrayLike) -> tuple[Array, Array]:
@@ -243,9 +245,21 @@ class _Search:
     """The squared weights over the weights: what one event counts."""
 
     @cached_property
-    def gaps(self) -> Array:
-        """Squared distances along each axis, shape (d, n, n)."""
-        return gaps(self.points, self.points)
+    def range(self) -> Array:
+        """Of the points along each axis, shape (d,)."""
+        return np.ptp(self.points, axis=0)
+
+    @cached_property
+    def steps(self) -> Array:
+        """Differences of the points along each axis, in units of their range, shape (d, n, n)."""
+        x = (self.points / self.range).T
+        return np.asarray(x[:, :, None] - x[:, None, :])
+
+    @cached_property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Which elements of the metric besides the diagonal are free."""
+        d = len(self.range)
+        return [(i, j) for i in range(d) for j in range(i + 1, d)] if self.settings.oblique else []
 
     @property
     def level(self) -> float:
@@ -254,17 +268,30 @@ class _Search:
 
     @cached_property
     def limits(self) -> Array:
-        """Lowest and highest parameters, shape (2, d + 1)."""
-        scales = np.log(np.outer(self.settings.bounds, np.ptp(self.points, axis=0)))
-        return np.hstack([scales, np.log(_AMPLITUDES)[:, None]])
+        """Lowest and highest parameters: log scales in units of the range, what leans, log amplitude."""
+        scales = np.log(np.outer(self.settings.bounds, np.ones(len(self.range))))
+        leans = np.outer((-1.0, 1.0), np.full(len(self.pairs), 1.0 / self.settings.bounds[0]))
+        return np.hstack([scales, leans, np.log(_AMPLITUDES)[:, None]])
 
     @cached_property
     def middle(self) -> Array:
         """The first place to search from."""
-        return np.clip(np.log(np.append(_START * np.ptp(self.points, axis=0), 1.0)), *self.limits)
+        start = np.zeros(self.limits.shape[1])
+        start[: len(self.range)] = np.log(_START)
+        return np.clip(start, *self.limits)
 
-    def _correlation(self, theta: Array) -> tuple[Array, Array]:
-        return self.settings.kernel(np.tensordot(np.exp(-2.0 * theta[:-1]), self.gaps, 1))
+    def _metric(self, theta: Array) -> Array:
+        """Return the matrix of the distances, for points in units of their range."""
+        d = len(self.range)
+        metric = np.diag(np.exp(-theta[:d]))
+        for (i, j), lean in zip(self.pairs, theta[d:-1], strict=True):
+            metric[i, j] = lean
+        return metric
+
+    def _correlation(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Return the moved differences, the correlation and its slope."""
+        moved = np.tensordot(self._metric(theta), self.steps, 1)
+        return moved, *self.settings.kernel(np.sum(moved**2, axis=0))
 
     def _mode(self, basis: Array) -> tuple[Array, Array, Array]:
         """Return the most probable weights, the rates of the bins in events, and the precision there.
@@ -288,7 +315,7 @@ class _Search:
 
     def loss(self, theta: Array) -> tuple[float, Array]:
         """Return minus the evidence and its gradient (algorithm 5.1)."""
-        k, slope = self._correlation(theta)
+        moved, k, slope = self._correlation(theta)
         amplitude = float(np.exp(theta[-1]))
         basis = np.column_stack([amplitude * pivoted(k)[0], np.full(len(k), _LEVEL)])
         weights, rate, precision = self._mode(basis)
@@ -301,13 +328,15 @@ class _Search:
         scaled = rate[:, None] * basis
         pull = np.outer(residual, residual) - np.diag(rate) + scaled @ inverse @ scaled.T
         shift = -0.5 * variance * rate
-        # (1 - K R)' shift, with K = B B'
-        moved = shift - rate * (half @ (basis.T @ shift))
-        both = 0.5 * pull + np.outer(residual, moved)
+        # (1 - R K) shift, with K = B B'
+        felt = shift - rate * (half @ (basis.T @ shift))
+        both = 0.5 * pull + np.outer(residual, felt)
         grown = amplitude**2 * slope * both
-        scales = [np.vdot(gap, grown) * np.exp(-2.0 * one) for gap, one in zip(self.gaps, theta[:-1], strict=True)]
+        metric = self._metric(theta)
+        scales = [metric[i, i] * np.vdot(moved[i] * grown, self.steps[i]) for i in range(len(metric))]
+        leans = [-np.vdot(moved[i] * grown, self.steps[j]) for i, j in self.pairs]
         own = 2.0 * amplitude**2 * np.vdot(k, both)
-        return -value, -np.array([*scales, own])
+        return -value, -np.array([*scales, *leans, own])
 
     def _evidence(self, basis: Array, weights: Array, rate: Array, precision: Array) -> float:
         logarithm = self.level + basis @ weights
@@ -316,10 +345,11 @@ class _Search:
 
     def posterior(self, theta: Array) -> LogPosterior:
         """Return the posterior at some parameters."""
-        k, _ = self._correlation(theta)
-        prior = Prior.of(self.settings.kernel, np.exp(theta[:-1]), float(np.exp(theta[-1])), self.points, k)
+        _, k, _ = self._correlation(theta)
+        metric = self._metric(theta) / self.range
+        prior = Prior.of(self.settings.kernel, metric, float(np.exp(theta[-1])), self.points, k)
         basis = np.column_stack([prior.basis(self.points), np.full(len(k), _LEVEL)])
         weights, rate, precision = self._mode(basis)
-        stopped = (np.abs(theta - self.limits) < _EDGE).any(axis=0)
+        stopped = (theta - self.limits[0] < _EDGE)[: len(self.range)]
         value = self._evidence(basis, weights, rate, precision)
         return LogPosterior(prior, self.level, weights, precision, stopped, value)

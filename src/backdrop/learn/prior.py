@@ -32,8 +32,9 @@ class Prior:
     ----------
     kernel
         The form of the correlation.
-    length_scales
-        One for each axis, shape (d,).
+    metric
+        What makes distances of differences, ``r = |A (x - x')|``, shape (d, d), upper triangular: the inverse length
+        scales, and how far their directions lean.
     amplitude
         Standard deviation of the function.
     chosen
@@ -41,16 +42,23 @@ class Prior:
     """
 
     kernel: SquaredExponential | Matern
-    length_scales: Array
+    metric: Array
     amplitude: float
     chosen: Array
 
     @classmethod
     def of(
-        cls, kernel: SquaredExponential | Matern, length_scales: Array, amplitude: float, points: Array, k: Array
+        cls, kernel: SquaredExponential | Matern, metric: Array, amplitude: float, points: Array, k: Array
     ) -> Prior:
         """Return the prior whose columns are chosen among points of correlation `k`, shape (n, n)."""
-        return cls(kernel, length_scales, amplitude, points[pivoted(k)[1]])
+        return cls(kernel, metric, amplitude, points[pivoted(k)[1]])
+
+    @property
+    def length_scales(self) -> Array:
+        """The length scales along the axes, shape (d,), or where their directions lean, from the shortest on."""
+        if np.count_nonzero(self.metric) == len(self.metric):
+            return np.asarray(1.0 / np.diag(self.metric))
+        return np.asarray(1.0 / np.linalg.svd(self.metric, compute_uv=False))
 
     def check(self, points: ArrayLike) -> Array:
         """Return points as an array of the right shape.
@@ -61,8 +69,8 @@ class Prior:
             If the shape does not fit, or a coordinate is not finite.
         """
         x = np.asarray(points, np.float64)
-        if x.ndim != 2 or x.shape[1] != len(self.length_scales):
-            raise DataError(f"points have the shape {x.shape}, but the fit had {len(self.length_scales)} axes: (m, d)")
+        if x.ndim != 2 or x.shape[1] != len(self.metric):
+            raise DataError(f"points have the shape {x.shape}, but the fit had {len(self.metric)} axes: (m, d)")
         if not np.isfinite(x).all():
             raise DataError("points hold NaN or infinite coordinates; leave them out")
         return x
@@ -83,7 +91,7 @@ class Prior:
     def state(self) -> dict[str, Any]:
         """Return the prior as plain values."""
         smoothness = self.kernel.smoothness if isinstance(self.kernel, Matern) else None
-        names = ("length_scales", "amplitude", "chosen")
+        names = ("metric", "amplitude", "chosen")
         return {"smoothness": smoothness, **{name: getattr(self, name) for name in names}}
 
     @classmethod
@@ -98,7 +106,7 @@ class Prior:
         return np.linalg.cholesky(self._correlation(self.chosen, self.chosen))
 
     def _correlation(self, a: Array, b: Array) -> Array:
-        return self.kernel(gaps(a / self.length_scales, b / self.length_scales).sum(axis=0))[0]
+        return self.kernel(gaps(a @ self.metric.T, b @ self.metric.T).sum(axis=0))[0]
 
 
 def pivoted(matrix: Array, least: float = -1.0) -> tuple[Array, Index]:
