@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
+from .evidence import Evidence, Matern, Solved, SquaredExponential, pivoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
+    _Best = Callable[[Array, Sequence[Array]], "Posterior"]
 
 __all__ = ["GaussianProcess", "Matern", "Posterior", "SquaredExponential", "poisson_variance"]
 
@@ -24,38 +26,6 @@ _START = 0.5
 _EDGE = 1e-3
 _ROUNDS = 30
 _SAME = 1e-3
-
-
-@dataclass(frozen=True)
-class SquaredExponential:
-    """Correlation of infinitely smooth functions, ``k = exp(-r**2 / 2)`` of the distance r in length scales."""
-
-    def __call__(self, squared: Array) -> tuple[Array, Array]:
-        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both at squared distances."""
-        k = np.exp(-0.5 * squared)
-        return k, k
-
-
-@dataclass(frozen=True)
-class Matern:
-    """Correlation of functions that can be differentiated once (smoothness 1.5) or twice (2.5).
-
-    ``k = (1 + a) exp(-a)`` with ``a = sqrt(3) r``, or ``k = (1 + a + a**2 / 3) exp(-a)`` with ``a = sqrt(5) r``.
-    """
-
-    smoothness: float = 2.5
-
-    def __post_init__(self) -> None:
-        if self.smoothness not in (1.5, 2.5):
-            raise ConfigError(f"a Matern kernel has the smoothness 1.5 or 2.5, not {self.smoothness}")
-
-    def __call__(self, squared: Array) -> tuple[Array, Array]:
-        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both at squared distances."""
-        a = np.sqrt(2.0 * self.smoothness * squared)
-        decay = np.exp(-a)
-        if self.smoothness == 1.5:
-            return (1.0 + a) * decay, 3.0 * decay
-        return (1.0 + a + a**2 / 3.0) * decay, 5.0 / 3.0 * (1.0 + a) * decay
 
 
 @dataclass(frozen=True)
@@ -89,6 +59,10 @@ class GaussianProcess:
         does, which is also right for targets that are no counts.
     fit_amplitude
         Whether the prior's amplitude a is fitted as well (0.1 to 10) instead of being 1.
+    scale_errors
+        Whether the errors of what is fitted enter the covariance, to first order: the mean moves with each length
+        scale. Without them the covariance is that of known length scales, as in the paper, which is too small where
+        counts are few.
 
     References
     ----------
@@ -112,6 +86,7 @@ class GaussianProcess:
     restarts: int = 2
     noise: Literal["expected", "observed"] = "expected"
     fit_amplitude: bool = False
+    scale_errors: bool = True
 
     def __post_init__(self) -> None:
         low, high = self.bounds
@@ -122,9 +97,7 @@ class GaussianProcess:
         if self.noise not in ("expected", "observed"):
             raise ConfigError(f"noise must be 'expected' or 'observed', not '{self.noise}'")
 
-    def fit(
-        self, points: ArrayLike, targets: ArrayLike, variance: ArrayLike, *, rng: np.random.Generator
-    ) -> Posterior:
+    def fit(self, points: ArrayLike, targets: ArrayLike, variance: ArrayLike, *, rng: np.random.Generator) -> Posterior:
         """Fit the length scales.
 
         Parameters
@@ -147,21 +120,28 @@ class GaussianProcess:
             If the expected variances do not settle.
         """
         x, y, v = _checked(points, targets, variance)
-        search = _Search(self, x, y)
-        starts = [search.middle, *rng.uniform(*search.limits, (self.restarts, len(search.middle)))]
-        if self.noise == "observed":
-            return search.best(v, starts)
-        noise = np.full(len(v), v.mean())
-        for _ in range(_ROUNDS):
-            found = search.best(noise, starts)
-            smooth = np.maximum(found.smoothed(v), v.min())
-            if np.all(np.abs(smooth - noise) <= _SAME * noise):
-                return found
-            noise, starts = smooth, [found.theta]
-        raise FitError(
-            f"the expected variances of {len(y)} points still changed after {_ROUNDS} rounds; use wider bins, or "
-            "noise='observed'"
-        )
+        low, high = self._limits(x)
+        middle = np.clip(np.log([*(_START * np.ptp(x, axis=0)), 1.0]), low, high)
+        starts = [middle, *rng.uniform(low, high, (self.restarts, len(low)))]
+        evidence = Evidence(self.kernel, x, (y - y.mean()) / y.std())
+
+        def best(variance: Array, starts: Sequence[Array]) -> Posterior:
+            theta = evidence.maximum(variance / y.std() ** 2, starts, (low, high))
+            stopped = (low < high) & (np.minimum(theta - low, high - theta) < _EDGE)
+            scales, amplitude, rows = np.exp(theta[:-1]), float(np.exp(theta[-1])), evidence.rows(theta)
+            known = np.zeros((len(theta), 0))
+            return Posterior(self.kernel, scales, amplitude, x, y, variance, stopped, rows, known)
+
+        found = best(v, starts) if self.noise == "observed" else _settled(best, v, starts)
+        if not self.scale_errors:
+            return found
+        return replace(found, errors=evidence.errors(found.theta, found.variance / y.std() ** 2, low < high))
+
+    def _limits(self, points: Array) -> tuple[Array, Array]:
+        """Return the lowest and the highest logarithms of length scales and amplitude, shape (d + 1,)."""
+        spans, amplitudes = np.ptp(points, axis=0), _AMPLITUDES if self.fit_amplitude else (1.0, 1.0)
+        low, high = (np.log([*(bound * spans), a]) for bound, a in zip(self.bounds, amplitudes, strict=True))
+        return low, high
 
     def fit_counts(
         self,
@@ -210,6 +190,10 @@ class Posterior:
         What was fitted; the variances as they were used.
     at_bound
         Which length scales stopped at a bound, and last, whether the amplitude did, shape (d + 1,).
+    support
+        The points that B is made from, shape (r,).
+    errors
+        Independent moves of the logarithms of length scales and amplitude by one standard error, shape (d + 1, q).
     """
 
     kernel: SquaredExponential | Matern
@@ -220,6 +204,7 @@ class Posterior:
     variance: Array
     at_bound: NDArray[np.bool_]
     support: Index = field(repr=False)
+    errors: Array
 
     @property
     def theta(self) -> Array:
@@ -229,11 +214,10 @@ class Posterior:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user should know: length scales that the bounds, not the data, decided."""
-        names = [*(f"length scale {value:.4g} of axis {i}" for i, value in enumerate(self.length_scales))]
+        names = [f"length scale {value:.4g} of axis {i}" for i, value in enumerate(self.length_scales)]
         names.append(f"amplitude {self.amplitude:.4g}")
-        return tuple(
-            f"the {name} stopped at a bound" for name, stopped in zip(names, self.at_bound, strict=True) if stopped
-        )
+        why = "stopped at a bound, which decides it in place of the targets; widen the bounds, or leave a flat axis out"
+        return tuple(f"the {name} {why}" for name, stopped in zip(names, self.at_bound, strict=True) if stopped)
 
     def mean(self, points: ArrayLike) -> Array:
         """Return the mean of the functions at points, shape (m,)."""
@@ -242,7 +226,7 @@ class Posterior:
     def covariance(self, points: ArrayLike) -> Array:
         """Return the covariance of the functions at points, without the noise of counts there, shape (m, m)."""
         root = self._root(self._at(points))
-        return root @ root.T
+        return np.asarray(root @ root.T)
 
     def draws(self, points: ArrayLike, number: int, rng: np.random.Generator) -> Array:
         """Return functions drawn from the posterior, at points, shape (number, m)."""
@@ -250,10 +234,28 @@ class Posterior:
         root = self._root(at)
         return self.mean(at) + rng.standard_normal((root.shape[1], number)).T @ root.T
 
-    def smoothed(self, values: Array) -> Array:
-        """Return the mean that the same process, with the same noise, gives other values at the fitted points."""
+    def expecting(self, observed: Array) -> Posterior:
+        """Return the same process with its variances expected: the observed ones, smoothed by itself until they settle.
+
+        None is below the smallest that was observed.
+
+        Raises
+        ------
+        FitError
+            If they do not settle.
+        """
+        one = self
+        for _ in range(_ROUNDS):
+            variance = np.maximum(one._smoothed(observed), observed.min())
+            if np.all(np.abs(variance - one.variance) <= _SAME * one.variance):
+                return one
+            one = replace(one, variance=variance)
+        raise _unsettled(len(observed))
+
+    def _smoothed(self, values: Array) -> Array:
+        """Return the mean that the process, with its noise, has for other values at the fitted points."""
         centre, solved = values.mean(), self._solved
-        return np.asarray(centre + solved.basis @ solved.weights((values - centre) / self._spread) * self._spread)
+        return np.asarray(centre + solved.basis @ solved.weights(values - centre))
 
     @cached_property
     def log_marginal(self) -> float:
@@ -262,7 +264,7 @@ class Posterior:
 
     def state(self) -> dict[str, Any]:
         """Return the posterior as plain values."""
-        names = ("length_scales", "points", "targets", "variance", "at_bound", "support")
+        names = ("length_scales", "points", "targets", "variance", "at_bound", "support", "errors")
         smoothness = self.kernel.smoothness if isinstance(self.kernel, Matern) else None
         return {"smoothness": smoothness, "amplitude": self.amplitude, **{name: getattr(self, name) for name in names}}
 
@@ -286,8 +288,8 @@ class Posterior:
         return np.asarray((self.targets - self._centre) / self._spread)
 
     @cached_property
-    def _solved(self) -> _Solved:
-        return _Solved(self._basis(self.points), self.variance / self._spread**2)
+    def _solved(self) -> Solved:
+        return Solved(self._basis(self.points), self.variance / self._spread**2)
 
     @cached_property
     def _weights(self) -> Array:
@@ -303,7 +305,9 @@ class Posterior:
         return x
 
     def _correlation(self, a: Array, b: Array) -> Array:
-        return self.kernel(_gaps(a / self.length_scales, b / self.length_scales).sum(axis=0))[0]
+        from scipy.spatial.distance import cdist
+
+        return self.kernel(cdist(a / self.length_scales, b / self.length_scales, "sqeuclidean"))[0]
 
     def _basis(self, points: Array) -> Array:
         """Return the rows of the prior's root at points, shape (m, r)."""
@@ -315,129 +319,24 @@ class Posterior:
         return np.asarray(self.amplitude * rows.T)
 
     def _root(self, points: Array) -> Array:
-        """Return a root of the covariance at points, shape (m, r): what the data left, and what they never reach."""
+        """Return a root of the covariance: what the data left, what they never reach, and the errors of the scales."""
         basis = self._basis(points)
         beyond = self.amplitude**2 * self._correlation(points, points) - basis @ basis.T
         least = len(points) * np.finfo(np.float64).eps * self.amplitude**2
         left = [self._solved.whitened(basis)]
         if beyond.diagonal().max() > least:
-            left.append(_pivoted(beyond, least)[0])
-        return self._spread * np.hstack(left)
-
-
-@dataclass(frozen=True, eq=False)
-class _Solved:
-    """``C = B B' + diag(v)``, solved in the r columns of B: ``C**-1 = 1/v - H' H`` with ``H = L**-1 B' / v``.
-
-    ``L L' = 1 + B' B / v``; what is shown to be true of n points costs n r**2 in place of n**3.
-    """
-
-    basis: Array
-    noise: Array
+            left.append(pivoted(beyond, least)[0])
+        moves = [(up.mean(points) - down.mean(points)) / 2.0 for up, down in self._moved]
+        return np.hstack([self._spread * np.hstack(left), *(move[:, None] for move in moves)])
 
     @cached_property
-    def lower(self) -> Array:
-        """L, shape (r, r)."""
-        scaled = self.basis / self.noise[:, None]
-        return np.linalg.cholesky(np.eye(self.basis.shape[1]) + self.basis.T @ scaled)
+    def _moved(self) -> tuple[tuple[Posterior, Posterior], ...]:
+        """The same process with length scales and amplitude one standard error up and down."""
+        return tuple((self._at_theta(self.theta + move), self._at_theta(self.theta - move)) for move in self.errors.T)
 
-    @cached_property
-    def half(self) -> Array:
-        """H, shape (r, n)."""
-        return self.whitened(self.basis / self.noise[:, None]).T
-
-    def whitened(self, rows: Array) -> Array:
-        """Return rows of the basis, shape (m, r), divided by L'."""
-        from scipy.linalg import solve_triangular
-
-        return np.asarray(solve_triangular(self.lower, rows.T, lower=True, check_finite=False).T)
-
-    def solve(self, z: Array) -> Array:
-        """Return ``C**-1 z``."""
-        return np.asarray(z / self.noise - self.half.T @ (self.half @ z))
-
-    def weights(self, z: Array) -> Array:
-        """Return the coefficients w of the columns: the mean is ``B w``."""
-        from scipy.linalg import solve_triangular
-
-        return np.asarray(solve_triangular(self.lower, self.half @ z, lower=True, trans=1, check_finite=False))
-
-    def log_marginal(self, z: Array) -> float:
-        determinant = 2.0 * np.log(self.lower.diagonal()).sum() + np.log(self.noise).sum()
-        return float(-0.5 * (z @ self.solve(z) + determinant + len(z) * np.log(2.0 * np.pi)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """The marginal likelihood of standardised targets as a function of the logarithms of the parameters."""
-
-    settings: GaussianProcess
-    points: Array
-    targets: Array
-
-    @cached_property
-    def gaps(self) -> Array:
-        """Squared distances along each axis, shape (d, n, n)."""
-        return _gaps(self.points, self.points)
-
-    @cached_property
-    def limits(self) -> Array:
-        """Lowest and highest parameters, shape (2, parameters)."""
-        scales = np.log(np.outer(self.settings.bounds, np.ptp(self.points, axis=0)))
-        amplitudes = np.log(_AMPLITUDES)[:, None] if self.settings.fit_amplitude else np.zeros((2, 1))
-        return np.hstack([scales, amplitudes])
-
-    @cached_property
-    def middle(self) -> Array:
-        """The first place to search from."""
-        first = np.log(np.append(_START * np.ptp(self.points, axis=0), 1.0))
-        return np.clip(first, *self.limits)
-
-    def best(self, variance: Array, starts: list[Array]) -> Posterior:
-        """Return the posterior at the highest maximum that is found from the starts."""
-        from scipy.optimize import minimize
-
-        def loss(theta: Array) -> tuple[float, Array]:
-            value, slope = self.evidence(theta, noise)
-            return -value, -slope
-
-        noise, options = variance / self.targets.std() ** 2, {"ftol": 1e-12, "gtol": 1e-5}
-        limits = list(zip(*self.limits, strict=True))
-        found = [minimize(loss, one, jac=True, method="L-BFGS-B", bounds=limits, options=options) for one in starts]
-        return self._posterior(min(found, key=lambda one: one.fun).x, variance)
-
-    def _posterior(self, theta: Array, variance: Array) -> Posterior:
-        values = np.exp(theta)
-        free = self.limits[0] < self.limits[1]
-        stopped = free & (np.abs(theta - self.limits) < _EDGE).any(axis=0)
-        correlation = self._correlation(theta)[0]
-        return Posterior(
-            self.settings.kernel,
-            values[:-1],
-            float(values[-1]),
-            self.points,
-            self.targets,
-            variance,
-            stopped,
-            _pivoted(correlation)[1],
-        )
-
-    def _correlation(self, theta: Array) -> tuple[Array, Array]:
-        return self.settings.kernel(np.tensordot(np.exp(-2.0 * theta[:-1]), self.gaps, 1))
-
-    def evidence(self, theta: Array, noise: Array) -> tuple[float, Array]:
-        """Return the log marginal likelihood and its gradient, ``tr((u u' - C**-1) dC) / 2`` with ``u = C**-1 z``."""
-        k, slope = self._correlation(theta)
-        amplitude = np.exp(theta[-1])
-        solved = _Solved(amplitude * _pivoted(k)[0], noise)
-        z = (self.targets - self.targets.mean()) / self.targets.std()
-        u = solved.solve(z)
-        rows = np.vstack([u, solved.half])
-        pull = amplitude**2 * (rows.T @ rows) * slope
-        scales = [0.5 * np.vdot(gap, pull) * np.exp(-2.0 * one) for gap, one in zip(self.gaps, theta[:-1], strict=True)]
-        # tr(C**-1 a**2 K) = |L**-1 B' v**-1/2|**2
-        own = np.sum((u @ solved.basis) ** 2) - np.sum(solved.half**2 * noise)
-        return solved.log_marginal(z), np.array([*scales, own if self.settings.fit_amplitude else 0.0])
+    def _at_theta(self, theta: Array) -> Posterior:
+        moved = replace(self, length_scales=np.exp(theta[:-1]), amplitude=float(np.exp(theta[-1])))
+        return replace(moved, support=pivoted(moved._correlation(self.points, self.points))[1])
 
 
 def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array:
@@ -464,12 +363,34 @@ def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array
     n = np.asarray(counts, np.float64)
     if sumw2 is None:
         _natural(n, "counts")
-        return np.maximum(n, 1.0)
+        return np.asarray(np.maximum(n, 1.0))
     squares = np.asarray(sumw2, np.float64)
     _natural(squares, "sums of squared weights")
     if not n.sum() > 0.0:
-        raise DataError(f"the sums of weights add up to {n.sum():g}; they must be positive to say what one event weighs")
-    return np.maximum(squares, (squares.sum() / n.sum()) ** 2)
+        raise DataError(
+            f"the sums of weights add up to {n.sum():g}; they must be positive to say what one event weighs"
+        )
+    return np.asarray(np.maximum(squares, (squares.sum() / n.sum()) ** 2))
+
+
+def _settled(
+    best: Callable[[Array, Sequence[Array]], Posterior], observed: Array, starts: Sequence[Array]
+) -> Posterior:
+    """Return the posterior whose length scales no longer change with the variances that it expects."""
+    found = best(np.full(len(observed), observed.mean()), starts)
+    for _ in range(_ROUNDS):
+        better = best(found.expecting(observed).variance, [found.theta])
+        if np.abs(better.theta - found.theta).max() < _SAME:
+            return better
+        found = better
+    raise _unsettled(len(observed))
+
+
+def _unsettled(points: int) -> FitError:
+    return FitError(
+        f"the expected variances of {points} points still changed after {_ROUNDS} rounds; use wider bins, or "
+        "noise='observed'"
+    )
 
 
 def _natural(values: Array, what: str) -> None:
@@ -477,26 +398,8 @@ def _natural(values: Array, what: str) -> None:
     if bad.any():
         raise DataError(
             f"{int(bad.sum())} of {values.size} {what} are negative or not finite, the first is {values[bad][0]:g}; "
-            "give the sums of squared weights of signed samples"
+            "a signed sample needs its sums of squared weights as well"
         )
-
-
-def _pivoted(matrix: Array, least: float = -1.0) -> tuple[Array, Index]:
-    """Return a root of a symmetric matrix that is nowhere negative, shape (n, r), and the r rows that it was made from.
-
-    It ends where no row has more than `least` left on its diagonal, by default n times the rounding of the largest.
-    """
-    from scipy.linalg.lapack import dpstrf
-
-    factor, pivots, rank, _ = dpstrf(np.asfortranarray(matrix), tol=least, lower=1)
-    rows = np.empty((len(matrix), rank))
-    rows[pivots - 1] = np.tril(factor[:, :rank])
-    return rows, (pivots[:rank] - 1).astype(np.int64)
-
-
-def _gaps(a: Array, b: Array) -> Array:
-    """Return squared distances along each axis, shape (d, n, m)."""
-    return np.asarray((a.T[:, :, None] - b.T[:, None, :]) ** 2)
 
 
 def _checked(points: ArrayLike, targets: ArrayLike, variance: ArrayLike) -> tuple[Array, Array, Array]:
