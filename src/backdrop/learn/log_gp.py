@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
-from .gp import Matern, SquaredExponential
-from .prior import Prior, check_points, pivoted
+from .evidence import Matern, SquaredExponential, pivoted
+from .prior import Prior, check_points
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

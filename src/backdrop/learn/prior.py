@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .gp import Matern, SquaredExponential
+from .evidence import Matern, SquaredExponential, pivoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
-    Index = NDArray[np.int64]
 
-__all__ = ["Prior", "check_points", "gaps", "pivoted"]
+__all__ = ["Prior", "check_points"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,23 +105,10 @@ class Prior:
         return np.linalg.cholesky(self._correlation(self.chosen, self.chosen))
 
     def _correlation(self, a: Array, b: Array) -> Array:
-        return self.kernel(gaps(a @ self.metric.T, b @ self.metric.T).sum(axis=0))[0]
+        return self.kernel(_gaps(a @ self.metric.T, b @ self.metric.T).sum(axis=0))[0]
 
 
-def pivoted(matrix: Array, least: float = -1.0) -> tuple[Array, Index]:
-    """Return a root of a symmetric matrix that is nowhere negative, shape (n, r), and the r rows that it was made from.
-
-    It ends where no row has more than `least` left on its diagonal, by default n times the rounding of the largest.
-    """
-    from scipy.linalg.lapack import dpstrf
-
-    factor, pivots, rank, _ = dpstrf(np.asfortranarray(matrix), tol=least, lower=1)
-    rows = np.empty((len(matrix), rank))
-    rows[pivots - 1] = np.tril(factor[:, :rank])
-    return rows, (pivots[:rank] - 1).astype(np.int64)
-
-
-def gaps(a: Array, b: Array) -> Array:
+def _gaps(a: Array, b: Array) -> Array:
     """Return squared distances along each axis, shape (d, n, m)."""
     return np.asarray((a.T[:, :, None] - b.T[:, None, :]) ** 2)
 
