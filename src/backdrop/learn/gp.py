@@ -122,9 +122,7 @@ class GaussianProcess:
         if self.noise not in ("expected", "observed"):
             raise ConfigError(f"noise must be 'expected' or 'observed', not '{self.noise}'")
 
-    def fit(
-        self, points: ArrayLike, targets: ArrayLike, variance: ArrayLike, *, rng: np.random.Generator
-    ) -> Posterior:
+    def fit(self, points: ArrayLike, targets: ArrayLike, variance: ArrayLike, *, rng: np.random.Generator) -> Posterior:
         """Fit the length scales.
 
         Parameters
@@ -442,7 +440,9 @@ def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array
     squares = np.asarray(sumw2, np.float64)
     _natural(squares, "sums of squared weights")
     if not n.sum() > 0.0:
-        raise DataError(f"the sums of weights add up to {n.sum():g}; they must be positive to say what one event weighs")
+        raise DataError(
+            f"the sums of weights add up to {n.sum():g}; they must be positive to say what one event weighs"
+        )
     return np.maximum(squares, (squares.sum() / n.sum()) ** 2)
 
 
