@@ -146,20 +146,17 @@ class GaussianProcess:
         """
         x, y, v = _checked(points, targets, variance)
         search = _Search(self, x, y)
-        starts = [search.middle, *rng.uniform(*search.limits, (self.restarts, len(search.middle)))]
+        low, high = search.limits
+        starts = [search.middle, *rng.uniform(low, high, (self.restarts, len(low)))]
         if self.noise == "observed":
             return search.best(v, starts)
-        noise = np.full(len(v), v.mean())
+        found = search.best(np.full(len(v), v.mean()), starts)
         for _ in range(_ROUNDS):
-            found = search.best(noise, starts)
-            smooth = np.maximum(found.smoothed(v), v.min())
-            if np.all(np.abs(smooth - noise) <= _SAME * noise):
-                return found
-            noise, starts = smooth, [found.theta]
-        raise FitError(
-            f"the expected variances of {len(y)} points still changed after {_ROUNDS} rounds; use wider bins, or "
-            "noise='observed'"
-        )
+            better = search.best(found.expecting(v).variance, [found.theta])
+            if np.abs(better.theta - found.theta).max() < _SAME:
+                return better
+            found = better
+        raise _unsettled(len(y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,10 +219,28 @@ class Posterior:
         root = self._root(at)
         return self.mean(at) + rng.standard_normal((root.shape[1], number)).T @ root.T
 
-    def smoothed(self, values: Array) -> Array:
-        """Return the mean that the same process, with the same noise, gives other values at the fitted points."""
+    def expecting(self, observed: Array) -> Posterior:
+        """Return the same process with its variances expected: the observed ones, smoothed by itself until they settle.
+
+        None is below the smallest that was observed.
+
+        Raises
+        ------
+        FitError
+            If they do not settle.
+        """
+        one = self
+        for _ in range(_ROUNDS):
+            variance = np.maximum(one._smoothed(observed), observed.min())
+            if np.all(np.abs(variance - one.variance) <= _SAME * one.variance):
+                return one
+            one = replace(one, variance=variance)
+        raise _unsettled(len(observed))
+
+    def _smoothed(self, values: Array) -> Array:
+        """Return the mean that the process, with its noise, has for other values at the fitted points."""
         centre, solved = values.mean(), self._solved
-        return np.asarray(centre + solved.basis @ solved.weights((values - centre) / self._spread) * self._spread)
+        return np.asarray(centre + solved.basis @ solved.weights(values - centre))
 
     @cached_property
     def log_marginal(self) -> float:
@@ -367,16 +382,17 @@ class _Search:
 
     def best(self, variance: Array, starts: list[Array]) -> Posterior:
         """Return the posterior at the highest maximum that is found from the starts."""
-        from scipy.optimize import minimize
+        from scipy.optimize import Bounds, minimize
 
         def loss(theta: Array) -> tuple[float, Array]:
             value, slope = self.evidence(theta, noise)
             return -value, -slope
 
-        noise, options = variance / self.targets.std() ** 2, {"ftol": 1e-12, "gtol": 1e-5}
-        limits = list(zip(*self.limits, strict=True))
+        noise = variance / self.targets.std() ** 2
+        options = {"ftol": 1e-12, "gtol": 1e-5}
+        limits = Bounds(*self.limits)
         found = [minimize(loss, one, jac=True, method="L-BFGS-B", bounds=limits, options=options) for one in starts]
-        return self._posterior(min(found, key=lambda one: one.fun).x, variance)
+        return self._posterior(min(found, key=lambda one: float(one.fun)).x, variance)
 
     def _posterior(self, theta: Array, variance: Array) -> Posterior:
         values = np.exp(theta)
@@ -404,9 +420,10 @@ class _Search:
         solved = _Solved(amplitude * _pivoted(k)[0], noise)
         z = (self.targets - self.targets.mean()) / self.targets.std()
         u = solved.solve(z)
-        rows = np.vstack([u, solved.half])
-        pull = amplitude**2 * (rows.T @ rows) * slope
-        scales = [0.5 * np.vdot(gap, pull) * np.exp(-2.0 * one) for gap, one in zip(self.gaps, theta[:-1], strict=True)]
+        rows = amplitude * np.vstack([u, solved.half])
+        pull = rows.T @ rows
+        pull *= slope
+        scales = 0.5 * np.exp(-2.0 * theta[:-1]) * (self.gaps.reshape(len(theta) - 1, -1) @ pull.ravel())
         # tr(C**-1 a**2 K) = |L**-1 B' v**-1/2|**2
         own = np.sum((u @ solved.basis) ** 2) - np.sum(solved.half**2 * noise)
         return solved.log_marginal(z), np.array([*scales, own if self.settings.fit_amplitude else 0.0])
@@ -446,6 +463,13 @@ def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array
     return np.maximum(squares, (squares.sum() / n.sum()) ** 2)
 
 
+def _unsettled(points: int) -> FitError:
+    return FitError(
+        f"the expected variances of {points} points still changed after {_ROUNDS} rounds; use wider bins, or "
+        "noise='observed'"
+    )
+
+
 def _natural(values: Array, what: str) -> None:
     bad = ~(np.isfinite(values) & (values >= 0.0))
     if bad.any():
@@ -462,7 +486,7 @@ def _pivoted(matrix: Array, least: float = -1.0) -> tuple[Array, Index]:
     """
     from scipy.linalg.lapack import dpstrf
 
-    factor, pivots, rank, _ = dpstrf(np.asfortranarray(matrix), tol=least, lower=1)
+    factor, pivots, rank, _ = dpstrf(matrix.T, tol=least, lower=1)
     rows = np.empty((len(matrix), rank))
     rows[pivots - 1] = np.tril(factor[:, :rank])
     return rows, (pivots[:rank] - 1).astype(np.int64)
