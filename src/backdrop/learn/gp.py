@@ -31,8 +31,10 @@ class SquaredExponential:
     """Correlation of infinitely smooth functions, ``k = exp(-r**2 / 2)`` of the distance r in length scales."""
 
     def __call__(self, squared: Array) -> tuple[Array, Array]:
-        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both at squared distances."""
-        k = np.exp(-0.5 * squared)
+        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both in place of squared distances."""
+        # memory that is fresh costs more than the exponential
+        squared *= -0.5
+        k = np.exp(squared, out=squared)
         return k, k
 
 
@@ -290,7 +292,9 @@ class Posterior:
         return x
 
     def _correlation(self, a: Array, b: Array) -> Array:
-        return self.kernel(_gaps(a / self.length_scales, b / self.length_scales).sum(axis=0))[0]
+        from scipy.spatial.distance import cdist
+
+        return self.kernel(cdist(a / self.length_scales, b / self.length_scales, "sqeuclidean"))[0]
 
     def _basis(self, points: Array) -> Array:
         """Return the rows of the prior's root at points, shape (m, r)."""
@@ -364,8 +368,9 @@ class _Search:
 
     @cached_property
     def gaps(self) -> Array:
-        """Squared distances along each axis, shape (d, n, n)."""
-        return _gaps(self.points, self.points)
+        """Squared distances along each axis, shape (d, n n)."""
+        gaps = (self.points.T[:, :, None] - self.points.T[:, None, :]) ** 2
+        return np.asarray(gaps.reshape(len(gaps), -1))
 
     @cached_property
     def limits(self) -> Array:
@@ -411,7 +416,8 @@ class _Search:
         )
 
     def _correlation(self, theta: Array) -> tuple[Array, Array]:
-        return self.settings.kernel(np.tensordot(np.exp(-2.0 * theta[:-1]), self.gaps, 1))
+        squared = np.exp(-2.0 * theta[:-1]) @ self.gaps
+        return self.settings.kernel(squared.reshape(len(self.points), -1))
 
     def evidence(self, theta: Array, noise: Array) -> tuple[float, Array]:
         """Return the log marginal likelihood and its gradient, ``tr((u u' - C**-1) dC) / 2`` with ``u = C**-1 z``."""
@@ -423,7 +429,7 @@ class _Search:
         rows = amplitude * np.vstack([u, solved.half])
         pull = rows.T @ rows
         pull *= slope
-        scales = 0.5 * np.exp(-2.0 * theta[:-1]) * (self.gaps.reshape(len(theta) - 1, -1) @ pull.ravel())
+        scales = 0.5 * np.exp(-2.0 * theta[:-1]) * (self.gaps @ pull.ravel())
         # tr(C**-1 a**2 K) = |L**-1 B' v**-1/2|**2
         own = np.sum((u @ solved.basis) ** 2) - np.sum(solved.half**2 * noise)
         return solved.log_marginal(z), np.array([*scales, own if self.settings.fit_amplitude else 0.0])
@@ -490,11 +496,6 @@ def _pivoted(matrix: Array, least: float = -1.0) -> tuple[Array, Index]:
     rows = np.empty((len(matrix), rank))
     rows[pivots - 1] = np.tril(factor[:, :rank])
     return rows, (pivots[:rank] - 1).astype(np.int64)
-
-
-def _gaps(a: Array, b: Array) -> Array:
-    """Return squared distances along each axis, shape (d, n, m)."""
-    return np.asarray((a.T[:, :, None] - b.T[:, None, :]) ** 2)
 
 
 def _checked(points: ArrayLike, targets: ArrayLike, variance: ArrayLike) -> tuple[Array, Array, Array]:
