@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
+from .evidence import Evidence, Solved, pivoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
+    _Best = Callable[[Array, Sequence[Array]], "Posterior"]
 
 __all__ = ["GaussianProcess", "Matern", "Posterior", "SquaredExponential", "poisson_variance"]
 
@@ -147,18 +149,24 @@ class GaussianProcess:
             If the expected variances do not settle.
         """
         x, y, v = _checked(points, targets, variance)
-        search = _Search(self, x, y)
-        low, high = search.limits
-        starts = [search.middle, *rng.uniform(low, high, (self.restarts, len(low)))]
-        if self.noise == "observed":
-            return search.best(v, starts)
-        found = search.best(np.full(len(v), v.mean()), starts)
-        for _ in range(_ROUNDS):
-            better = search.best(found.expecting(v).variance, [found.theta])
-            if np.abs(better.theta - found.theta).max() < _SAME:
-                return better
-            found = better
-        raise _unsettled(len(y))
+        low, high = self._limits(x)
+        middle = np.clip(np.log([*(_START * np.ptp(x, axis=0)), 1.0]), low, high)
+        starts = [middle, *rng.uniform(low, high, (self.restarts, len(low)))]
+        evidence = Evidence(self.kernel, x, (y - y.mean()) / y.std())
+
+        def best(variance: Array, starts: Sequence[Array]) -> Posterior:
+            theta = evidence.maximum(variance / y.std() ** 2, starts, (low, high))
+            stopped = (low < high) & (np.minimum(theta - low, high - theta) < _EDGE)
+            scales, amplitude, rows = np.exp(theta[:-1]), float(np.exp(theta[-1])), evidence.rows(theta)
+            return Posterior(self.kernel, scales, amplitude, x, y, variance, stopped, rows)
+
+        return best(v, starts) if self.noise == "observed" else _settled(best, v, starts)
+
+    def _limits(self, points: Array) -> tuple[Array, Array]:
+        """Return the lowest and the highest logarithms of length scales and amplitude, shape (d + 1,)."""
+        spans, amplitudes = np.ptp(points, axis=0), _AMPLITUDES if self.fit_amplitude else (1.0, 1.0)
+        low, high = (np.log([*(bound * spans), a]) for bound, a in zip(self.bounds, amplitudes, strict=True))
+        return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,11 +208,10 @@ class Posterior:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user should know: length scales that the bounds, not the data, decided."""
-        names = [*(f"length scale {value:.4g} of axis {i}" for i, value in enumerate(self.length_scales))]
+        names = [f"length scale {value:.4g} of axis {i}" for i, value in enumerate(self.length_scales)]
         names.append(f"amplitude {self.amplitude:.4g}")
-        return tuple(
-            f"the {name} stopped at a bound" for name, stopped in zip(names, self.at_bound, strict=True) if stopped
-        )
+        why = "stopped at a bound, which decides it in place of the targets; widen the bounds, or leave a flat axis out"
+        return tuple(f"the {name} {why}" for name, stopped in zip(names, self.at_bound, strict=True) if stopped)
 
     def mean(self, points: ArrayLike) -> Array:
         """Return the mean of the functions at points, shape (m,)."""
@@ -213,7 +220,7 @@ class Posterior:
     def covariance(self, points: ArrayLike) -> Array:
         """Return the covariance of the functions at points, without the noise of counts there, shape (m, m)."""
         root = self._root(self._at(points))
-        return root @ root.T
+        return np.asarray(root @ root.T)
 
     def draws(self, points: ArrayLike, number: int, rng: np.random.Generator) -> Array:
         """Return functions drawn from the posterior, at points, shape (number, m)."""
@@ -275,8 +282,8 @@ class Posterior:
         return np.asarray((self.targets - self._centre) / self._spread)
 
     @cached_property
-    def _solved(self) -> _Solved:
-        return _Solved(self._basis(self.points), self.variance / self._spread**2)
+    def _solved(self) -> Solved:
+        return Solved(self._basis(self.points), self.variance / self._spread**2)
 
     @cached_property
     def _weights(self) -> Array:
@@ -312,127 +319,8 @@ class Posterior:
         least = len(points) * np.finfo(np.float64).eps * self.amplitude**2
         left = [self._solved.whitened(basis)]
         if beyond.diagonal().max() > least:
-            left.append(_pivoted(beyond, least)[0])
+            left.append(pivoted(beyond, least)[0])
         return self._spread * np.hstack(left)
-
-
-@dataclass(frozen=True, eq=False)
-class _Solved:
-    """``C = B B' + diag(v)``, solved in the r columns of B: ``C**-1 = 1/v - H' H`` with ``H = L**-1 B' / v``.
-
-    ``L L' = 1 + B' B / v``; what is shown to be true of n points costs n r**2 in place of n**3.
-    """
-
-    basis: Array
-    noise: Array
-
-    @cached_property
-    def lower(self) -> Array:
-        """L, shape (r, r)."""
-        scaled = self.basis / self.noise[:, None]
-        return np.linalg.cholesky(np.eye(self.basis.shape[1]) + self.basis.T @ scaled)
-
-    @cached_property
-    def half(self) -> Array:
-        """H, shape (r, n)."""
-        return self.whitened(self.basis / self.noise[:, None]).T
-
-    def whitened(self, rows: Array) -> Array:
-        """Return rows of the basis, shape (m, r), divided by L'."""
-        from scipy.linalg import solve_triangular
-
-        return np.asarray(solve_triangular(self.lower, rows.T, lower=True, check_finite=False).T)
-
-    def solve(self, z: Array) -> Array:
-        """Return ``C**-1 z``."""
-        return np.asarray(z / self.noise - self.half.T @ (self.half @ z))
-
-    def weights(self, z: Array) -> Array:
-        """Return the coefficients w of the columns: the mean is ``B w``."""
-        from scipy.linalg import solve_triangular
-
-        return np.asarray(solve_triangular(self.lower, self.half @ z, lower=True, trans=1, check_finite=False))
-
-    def log_marginal(self, z: Array) -> float:
-        determinant = 2.0 * np.log(self.lower.diagonal()).sum() + np.log(self.noise).sum()
-        return float(-0.5 * (z @ self.solve(z) + determinant + len(z) * np.log(2.0 * np.pi)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """The marginal likelihood of standardised targets as a function of the logarithms of the parameters."""
-
-    settings: GaussianProcess
-    points: Array
-    targets: Array
-
-    @cached_property
-    def gaps(self) -> Array:
-        """Squared distances along each axis, shape (d, n n)."""
-        gaps = (self.points.T[:, :, None] - self.points.T[:, None, :]) ** 2
-        return np.asarray(gaps.reshape(len(gaps), -1))
-
-    @cached_property
-    def limits(self) -> Array:
-        """Lowest and highest parameters, shape (2, parameters)."""
-        scales = np.log(np.outer(self.settings.bounds, np.ptp(self.points, axis=0)))
-        amplitudes = np.log(_AMPLITUDES)[:, None] if self.settings.fit_amplitude else np.zeros((2, 1))
-        return np.hstack([scales, amplitudes])
-
-    @cached_property
-    def middle(self) -> Array:
-        """The first place to search from."""
-        first = np.log(np.append(_START * np.ptp(self.points, axis=0), 1.0))
-        return np.clip(first, *self.limits)
-
-    def best(self, variance: Array, starts: list[Array]) -> Posterior:
-        """Return the posterior at the highest maximum that is found from the starts."""
-        from scipy.optimize import Bounds, minimize
-
-        def loss(theta: Array) -> tuple[float, Array]:
-            value, slope = self.evidence(theta, noise)
-            return -value, -slope
-
-        noise = variance / self.targets.std() ** 2
-        options = {"ftol": 1e-12, "gtol": 1e-5}
-        limits = Bounds(*self.limits)
-        found = [minimize(loss, one, jac=True, method="L-BFGS-B", bounds=limits, options=options) for one in starts]
-        return self._posterior(min(found, key=lambda one: float(one.fun)).x, variance)
-
-    def _posterior(self, theta: Array, variance: Array) -> Posterior:
-        values = np.exp(theta)
-        free = self.limits[0] < self.limits[1]
-        stopped = free & (np.abs(theta - self.limits) < _EDGE).any(axis=0)
-        correlation = self._correlation(theta)[0]
-        return Posterior(
-            self.settings.kernel,
-            values[:-1],
-            float(values[-1]),
-            self.points,
-            self.targets,
-            variance,
-            stopped,
-            _pivoted(correlation)[1],
-        )
-
-    def _correlation(self, theta: Array) -> tuple[Array, Array]:
-        squared = np.exp(-2.0 * theta[:-1]) @ self.gaps
-        return self.settings.kernel(squared.reshape(len(self.points), -1))
-
-    def evidence(self, theta: Array, noise: Array) -> tuple[float, Array]:
-        """Return the log marginal likelihood and its gradient, ``tr((u u' - C**-1) dC) / 2`` with ``u = C**-1 z``."""
-        k, slope = self._correlation(theta)
-        amplitude = np.exp(theta[-1])
-        solved = _Solved(amplitude * _pivoted(k)[0], noise)
-        z = (self.targets - self.targets.mean()) / self.targets.std()
-        u = solved.solve(z)
-        rows = amplitude * np.vstack([u, solved.half])
-        pull = rows.T @ rows
-        pull *= slope
-        scales = 0.5 * np.exp(-2.0 * theta[:-1]) * (self.gaps @ pull.ravel())
-        # tr(C**-1 a**2 K) = |L**-1 B' v**-1/2|**2
-        own = np.sum((u @ solved.basis) ** 2) - np.sum(solved.half**2 * noise)
-        return solved.log_marginal(z), np.array([*scales, own if self.settings.fit_amplitude else 0.0])
 
 
 def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array:
@@ -459,14 +347,27 @@ def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array
     n = np.asarray(counts, np.float64)
     if sumw2 is None:
         _natural(n, "counts")
-        return np.maximum(n, 1.0)
+        return np.asarray(np.maximum(n, 1.0))
     squares = np.asarray(sumw2, np.float64)
     _natural(squares, "sums of squared weights")
     if not n.sum() > 0.0:
         raise DataError(
             f"the sums of weights add up to {n.sum():g}; they must be positive to say what one event weighs"
         )
-    return np.maximum(squares, (squares.sum() / n.sum()) ** 2)
+    return np.asarray(np.maximum(squares, (squares.sum() / n.sum()) ** 2))
+
+
+def _settled(
+    best: Callable[[Array, Sequence[Array]], Posterior], observed: Array, starts: Sequence[Array]
+) -> Posterior:
+    """Return the posterior whose length scales no longer change with the variances that it expects."""
+    found = best(np.full(len(observed), observed.mean()), starts)
+    for _ in range(_ROUNDS):
+        better = best(found.expecting(observed).variance, [found.theta])
+        if np.abs(better.theta - found.theta).max() < _SAME:
+            return better
+        found = better
+    raise _unsettled(len(observed))
 
 
 def _unsettled(points: int) -> FitError:
@@ -481,21 +382,8 @@ def _natural(values: Array, what: str) -> None:
     if bad.any():
         raise DataError(
             f"{int(bad.sum())} of {values.size} {what} are negative or not finite, the first is {values[bad][0]:g}; "
-            "give the sums of squared weights of signed samples"
+            "a signed sample needs its sums of squared weights as well"
         )
-
-
-def _pivoted(matrix: Array, least: float = -1.0) -> tuple[Array, Index]:
-    """Return a root of a symmetric matrix that is nowhere negative, shape (n, r), and the r rows that it was made from.
-
-    It ends where no row has more than `least` left on its diagonal, by default n times the rounding of the largest.
-    """
-    from scipy.linalg.lapack import dpstrf
-
-    factor, pivots, rank, _ = dpstrf(matrix.T, tol=least, lower=1)
-    rows = np.empty((len(matrix), rank))
-    rows[pivots - 1] = np.tril(factor[:, :rank])
-    return rows, (pivots[:rank] - 1).astype(np.int64)
 
 
 def _checked(points: ArrayLike, targets: ArrayLike, variance: ArrayLike) -> tuple[Array, Array, Array]:

@@ -131,7 +131,7 @@ class Bounded:
 
     def log_slope(self, x: Array) -> Array:
         """Return the logarithm of the transform's absolute derivative."""
-        return np.log(self.high - self.low) - np.log(x - self.low) - np.log(self.high - x)
+        return np.asarray(np.log(self.high - self.low) - np.log(x - self.low) - np.log(self.high - x))
 
     def domain(self, name: str) -> str:
         """Say in words which values have a transform, and what helps for others."""
