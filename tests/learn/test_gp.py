@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from backdrop.learn.evidence import Evidence
 from backdrop.learn.gp import GaussianProcess, Matern, Posterior, SquaredExponential, poisson_variance
 
 KERNELS = [SquaredExponential(), Matern(1.5), Matern(2.5)]
-OBSERVED = GaussianProcess(noise="observed", restarts=0)
+TEXTBOOK = GaussianProcess(noise="observed", restarts=0, scale_errors=False)
 
 
 def plane(mean, bins=15, seed=1, shape=None):
@@ -31,7 +32,7 @@ def plane(mean, bins=15, seed=1, shape=None):
     return SimpleNamespace(points=points, expected=expected, counts=counts, hidden=hidden, seen=~hidden)
 
 
-def fitted(one, process=OBSERVED, seed=1):
+def fitted(one, process=TEXTBOOK, seed=1):
     n = one.counts[one.seen]
     return process.fit(one.points[one.seen], n, poisson_variance(n), rng=np.random.default_rng(seed))
 
@@ -39,7 +40,7 @@ def fitted(one, process=OBSERVED, seed=1):
 @cache
 def example(kernel=KERNELS[0]):
     one = plane(50.0)
-    return one, fitted(one, GaussianProcess(kernel=kernel, noise="observed", restarts=0))
+    return one, fitted(one, replace(TEXTBOOK, kernel=kernel))
 
 
 def theirs(one, kernel, variance, optimizer="fmin_l_bfgs_b"):
@@ -82,7 +83,7 @@ def test_the_amplitude_can_be_fitted_and_is_scikit_learns():
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
     one = plane(50.0)
-    found = fitted(one, GaussianProcess(noise="observed", fit_amplitude=True))
+    found = fitted(one, replace(TEXTBOOK, fit_amplitude=True))
     process = theirs(one, ConstantKernel(1.0, (0.01, 100.0)) * RBF([42.0, 42.0]), found.variance)
     squared, *scales = np.exp(process.kernel_.theta)
     assert [found.amplitude, *found.length_scales] == pytest.approx([np.sqrt(squared), *scales], rel=2e-3)
@@ -107,8 +108,8 @@ def test_three_axes_in_other_units_give_the_same_answer():
     x = rng.uniform(0.0, 1.0, (150, 3))
     y = np.sin(3.0 * x[:, 0]) + x[:, 1] ** 2 + 0.05 * rng.normal(size=150)
     units, origin = np.array([1.0, 1e3, 1e-4]), np.array([0.0, -5e3, 3e-4])
-    one = OBSERVED.fit(x, y, np.full(150, 0.05**2), rng=rng)
-    two = OBSERVED.fit(x * units + origin, 100.0 * y - 7.0, np.full(150, 25.0), rng=rng)
+    one = TEXTBOOK.fit(x, y, np.full(150, 0.05**2), rng=rng)
+    two = TEXTBOOK.fit(x * units + origin, 100.0 * y - 7.0, np.full(150, 25.0), rng=rng)
     assert two.length_scales == pytest.approx(one.length_scales * units, rel=1e-3)
     new = rng.uniform(0.0, 1.0, (20, 3))
     assert two.mean(new * units + origin) == pytest.approx(100.0 * one.mean(new) - 7.0, abs=1e-2)
@@ -118,12 +119,14 @@ def test_the_order_of_points_does_not_matter():
     one, found = example()
     order = np.random.default_rng(2).permutation(one.seen.sum())
     x, n = one.points[one.seen][order], one.counts[one.seen][order]
-    mixed = OBSERVED.fit(x, n, poisson_variance(n), rng=np.random.default_rng(1))
+    mixed = TEXTBOOK.fit(x, n, poisson_variance(n), rng=np.random.default_rng(1))
     assert mixed.mean(one.points) == pytest.approx(found.mean(one.points), rel=1e-6)
 
 
-def test_covariance_is_symmetric_and_nowhere_negative_inside_and_far_away():
-    one, found = example()
+@pytest.mark.parametrize("process", [TEXTBOOK, GaussianProcess()])
+def test_covariance_is_symmetric_and_nowhere_negative_inside_and_far_away(process):
+    one = plane(50.0)
+    found = fitted(one, process)
     points = np.vstack([one.points, one.points + 40.0, one.points[:3]])
     covariance = found.covariance(points)
     assert np.array_equal(covariance, covariance.T)
@@ -131,8 +134,10 @@ def test_covariance_is_symmetric_and_nowhere_negative_inside_and_far_away():
     assert lowest > -1e-12 * highest
 
 
-def test_draws_have_the_mean_and_the_covariance():
-    one, found = example()
+@pytest.mark.parametrize("scale_errors", [False, True])
+def test_draws_have_the_mean_and_the_covariance(scale_errors):
+    one = plane(50.0)
+    found = fitted(one, replace(TEXTBOOK, scale_errors=scale_errors))
     at, number = one.points[one.hidden], 4000
     draws = found.draws(at, number, np.random.default_rng(5))
     covariance = found.covariance(at)
@@ -147,7 +152,8 @@ def test_draws_have_the_mean_and_the_covariance():
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_posterior_survives_its_state_exactly(kernel):
-    one, found = example(kernel)
+    one = plane(50.0, bins=10)
+    found = fitted(one, GaussianProcess(kernel=kernel, restarts=0))
     encoder = Encoder()
     plain = encoder.encode(found.state(), "gp")
     back = Posterior.from_state(Decoder(encoder.arrays, encoder.texts, {}).decode(plain))
@@ -163,6 +169,21 @@ def test_same_seed_same_answer():
         fitted(one, GaussianProcess(restarts=1)).draws(one.points, 2, np.random.default_rng(1)) for _ in "12"
     )
     assert np.array_equal(first, second)
+
+
+def test_errors_of_the_length_scales_are_those_of_their_likelihood():
+    """Where it has fallen by a half, were it parabolic; added to the covariance they are what moved length scales do to the mean."""
+    one, found = example()
+    wide = fitted(one, replace(TEXTBOOK, scale_errors=True))
+    n = one.counts[one.seen]
+    evidence = Evidence(wide.kernel, wide.points, (n - n.mean()) / n.std())
+    for move in 0.2 * wide.errors.T:
+        sides = [evidence(wide.theta + sign * move, wide.variance / n.var())[0] for sign in (1.0, -1.0)]
+        assert found.log_marginal - np.mean(sides) + 0.5 * move @ move == pytest.approx(0.5 * 0.2**2, rel=0.05)
+    assert len(wide.errors.T) == 2
+    added = wide.covariance(one.points) - found.covariance(one.points)
+    assert np.linalg.matrix_rank(added, tol=1e-9 * n.var()) == 2
+    assert np.array_equal(wide.mean(one.points), found.mean(one.points))
 
 
 def test_a_flat_axis_stops_at_the_upper_bound_and_says_so():
@@ -209,9 +230,9 @@ def toy(one, process):
 @pytest.mark.parametrize("mean", [5.0, 20.0, 100.0])
 def test_observed_variances_lose_one_event_per_bin_and_expected_ones_do_not(mean):
     """Hidden events per bin, relative to the same smoother on the expectation, so that only the noise is left."""
-    toys, lost = 80, {"expected": [], "observed": []}
+    toys, lost = 50, {"expected": [], "observed": []}
     for noise, found in lost.items():
-        process = GaussianProcess(bounds=(0.7, 0.7001), noise=noise, restarts=0)
+        process = replace(TEXTBOOK, bounds=(0.7, 0.7001), noise=noise)
         for seed in range(toys):
             one = plane(mean, seed=seed)
             posterior, at = fitted(one, process), one.points[one.hidden]
@@ -226,7 +247,7 @@ def test_observed_variances_lose_one_event_per_bin_and_expected_ones_do_not(mean
 
 def test_the_hidden_yield_is_unbiased_and_covered():
     """At 400 events per bin; the density is no draw of the prior, which rounds off its top a little."""
-    toys = 30
+    toys = 25
     bias, yields, bins = zip(
         *[toy(plane(400.0, seed=i), GaussianProcess(restarts=0)) for i in range(toys)], strict=True
     )
@@ -238,7 +259,7 @@ def test_the_hidden_yield_is_unbiased_and_covered():
 
 def test_pulls_of_densities_that_the_prior_allows_are_standard():
     """Mean 0 and width 1, within the toys' own errors and what fitted length scales leave out."""
-    toys, rng = 60, np.random.default_rng(8)
+    toys, rng = 50, np.random.default_rng(8)
     points = plane(1.0, bins=12).points
     gaps = ((points[:, None] - points) ** 2 / np.array([60.0, 40.0]) ** 2).sum(axis=-1)
     root = np.linalg.cholesky(np.exp(-0.5 * gaps) + 1e-9 * np.eye(len(points)))

@@ -1,4 +1,4 @@
-"""Evidence: the marginal likelihood of a Gaussian process, in as many columns as its correlation needs."""
+"""Evidence: kernels, and the marginal likelihood of a Gaussian process in as many columns as its kernel needs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,51 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import ConfigError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["Evidence", "Solved", "pivoted"]
+__all__ = ["Evidence", "Matern", "Solved", "SquaredExponential", "pivoted"]
+
+_STEP = 0.02
+
+
+@dataclass(frozen=True)
+class SquaredExponential:
+    """Correlation of infinitely smooth functions, ``k = exp(-r**2 / 2)`` of the distance r in length scales."""
+
+    def __call__(self, squared: Array) -> tuple[Array, Array]:
+        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both in place of squared distances."""
+        # memory that is fresh costs more than the exponential
+        squared *= -0.5
+        k = np.exp(squared, out=squared)
+        return k, k
+
+
+@dataclass(frozen=True)
+class Matern:
+    """Correlation of functions that can be differentiated once (smoothness 1.5) or twice (2.5).
+
+    ``k = (1 + a) exp(-a)`` with ``a = sqrt(3) r``, or ``k = (1 + a + a**2 / 3) exp(-a)`` with ``a = sqrt(5) r``.
+    """
+
+    smoothness: float = 2.5
+
+    def __post_init__(self) -> None:
+        if self.smoothness not in (1.5, 2.5):
+            raise ConfigError(f"a Matern kernel has the smoothness 1.5 or 2.5, not {self.smoothness}")
+
+    def __call__(self, squared: Array) -> tuple[Array, Array]:
+        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both at squared distances."""
+        a = np.sqrt(2.0 * self.smoothness * squared)
+        decay = np.exp(-a)
+        if self.smoothness == 1.5:
+            return (1.0 + a) * decay, 3.0 * decay
+        return (1.0 + a + a**2 / 3.0) * decay, 5.0 / 3.0 * (1.0 + a) * decay
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +147,20 @@ class Evidence:
             return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
 
         return np.asarray(min(map(ended, starts), key=lambda one: float(one.fun)).x)
+
+    def errors(self, theta: Array, noise: Array, free: NDArray[np.bool_]) -> Array:
+        """Return a root of the covariance of theta, shape (d + 1, free), from the curvature at its maximum.
+
+        Besides the likelihood, each logarithm has a normal prior of unit width around the maximum: where the targets
+        say nothing, a parameter is known to a factor of e.
+        """
+        steps = _STEP * np.eye(len(theta))[free]
+        slopes = [self(theta - step, noise)[1] - self(theta + step, noise)[1] for step in steps]
+        curvature = np.array(slopes)[:, free] / (2.0 * _STEP)
+        values, vectors = np.linalg.eigh((curvature + curvature.T) / 2.0)
+        root = np.zeros((len(theta), len(values)))
+        root[free] = vectors / np.sqrt(np.maximum(values, 0.0) + 1.0)
+        return root
 
     def __call__(self, theta: Array, noise: Array) -> tuple[float, Array]:
         """Return the value and its gradient, ``tr((u u' - C**-1) dC) / 2`` with ``u = C**-1 z``."""

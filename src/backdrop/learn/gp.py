@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
-from .evidence import Evidence, Solved, pivoted
+from .evidence import Evidence, Matern, Solved, SquaredExponential, pivoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -26,40 +26,6 @@ _START = 0.5
 _EDGE = 1e-3
 _ROUNDS = 30
 _SAME = 1e-3
-
-
-@dataclass(frozen=True)
-class SquaredExponential:
-    """Correlation of infinitely smooth functions, ``k = exp(-r**2 / 2)`` of the distance r in length scales."""
-
-    def __call__(self, squared: Array) -> tuple[Array, Array]:
-        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both in place of squared distances."""
-        # memory that is fresh costs more than the exponential
-        squared *= -0.5
-        k = np.exp(squared, out=squared)
-        return k, k
-
-
-@dataclass(frozen=True)
-class Matern:
-    """Correlation of functions that can be differentiated once (smoothness 1.5) or twice (2.5).
-
-    ``k = (1 + a) exp(-a)`` with ``a = sqrt(3) r``, or ``k = (1 + a + a**2 / 3) exp(-a)`` with ``a = sqrt(5) r``.
-    """
-
-    smoothness: float = 2.5
-
-    def __post_init__(self) -> None:
-        if self.smoothness not in (1.5, 2.5):
-            raise ConfigError(f"a Matern kernel has the smoothness 1.5 or 2.5, not {self.smoothness}")
-
-    def __call__(self, squared: Array) -> tuple[Array, Array]:
-        """Return the correlation and its slope ``h = -2 dk / d(r**2)``, both at squared distances."""
-        a = np.sqrt(2.0 * self.smoothness * squared)
-        decay = np.exp(-a)
-        if self.smoothness == 1.5:
-            return (1.0 + a) * decay, 3.0 * decay
-        return (1.0 + a + a**2 / 3.0) * decay, 5.0 / 3.0 * (1.0 + a) * decay
 
 
 @dataclass(frozen=True)
@@ -93,6 +59,10 @@ class GaussianProcess:
         does, which is also right for targets that are no counts.
     fit_amplitude
         Whether the prior's amplitude a is fitted as well (0.1 to 10) instead of being 1.
+    scale_errors
+        Whether the errors of what is fitted enter the covariance, to first order: the mean moves with each length
+        scale. Without them the covariance is that of known length scales, as in the paper, which is too small where
+        counts are few.
 
     References
     ----------
@@ -116,6 +86,7 @@ class GaussianProcess:
     restarts: int = 2
     noise: Literal["expected", "observed"] = "expected"
     fit_amplitude: bool = False
+    scale_errors: bool = True
 
     def __post_init__(self) -> None:
         low, high = self.bounds
@@ -158,9 +129,13 @@ class GaussianProcess:
             theta = evidence.maximum(variance / y.std() ** 2, starts, (low, high))
             stopped = (low < high) & (np.minimum(theta - low, high - theta) < _EDGE)
             scales, amplitude, rows = np.exp(theta[:-1]), float(np.exp(theta[-1])), evidence.rows(theta)
-            return Posterior(self.kernel, scales, amplitude, x, y, variance, stopped, rows)
+            known = np.zeros((len(theta), 0))
+            return Posterior(self.kernel, scales, amplitude, x, y, variance, stopped, rows, known)
 
-        return best(v, starts) if self.noise == "observed" else _settled(best, v, starts)
+        found = best(v, starts) if self.noise == "observed" else _settled(best, v, starts)
+        if not self.scale_errors:
+            return found
+        return replace(found, errors=evidence.errors(found.theta, found.variance / y.std() ** 2, low < high))
 
     def _limits(self, points: Array) -> tuple[Array, Array]:
         """Return the lowest and the highest logarithms of length scales and amplitude, shape (d + 1,)."""
@@ -189,6 +164,10 @@ class Posterior:
         What was fitted; the variances as they were used.
     at_bound
         Which length scales stopped at a bound, and last, whether the amplitude did, shape (d + 1,).
+    support
+        The points that B is made from, shape (r,).
+    errors
+        Independent moves of the logarithms of length scales and amplitude by one standard error, shape (d + 1, q).
     """
 
     kernel: SquaredExponential | Matern
@@ -199,6 +178,7 @@ class Posterior:
     variance: Array
     at_bound: NDArray[np.bool_]
     support: Index = field(repr=False)
+    errors: Array
 
     @property
     def theta(self) -> Array:
@@ -258,7 +238,7 @@ class Posterior:
 
     def state(self) -> dict[str, Any]:
         """Return the posterior as plain values."""
-        names = ("length_scales", "points", "targets", "variance", "at_bound", "support")
+        names = ("length_scales", "points", "targets", "variance", "at_bound", "support", "errors")
         smoothness = self.kernel.smoothness if isinstance(self.kernel, Matern) else None
         return {"smoothness": smoothness, "amplitude": self.amplitude, **{name: getattr(self, name) for name in names}}
 
@@ -313,14 +293,24 @@ class Posterior:
         return np.asarray(self.amplitude * rows.T)
 
     def _root(self, points: Array) -> Array:
-        """Return a root of the covariance at points, shape (m, r): what the data left, and what they never reach."""
+        """Return a root of the covariance: what the data left, what they never reach, and the errors of the scales."""
         basis = self._basis(points)
         beyond = self.amplitude**2 * self._correlation(points, points) - basis @ basis.T
         least = len(points) * np.finfo(np.float64).eps * self.amplitude**2
         left = [self._solved.whitened(basis)]
         if beyond.diagonal().max() > least:
             left.append(pivoted(beyond, least)[0])
-        return self._spread * np.hstack(left)
+        moves = [(up.mean(points) - down.mean(points)) / 2.0 for up, down in self._moved]
+        return np.hstack([self._spread * np.hstack(left), *(move[:, None] for move in moves)])
+
+    @cached_property
+    def _moved(self) -> tuple[tuple[Posterior, Posterior], ...]:
+        """The same process with length scales and amplitude one standard error up and down."""
+        return tuple((self._at_theta(self.theta + move), self._at_theta(self.theta - move)) for move in self.errors.T)
+
+    def _at_theta(self, theta: Array) -> Posterior:
+        moved = replace(self, length_scales=np.exp(theta[:-1]), amplitude=float(np.exp(theta[-1])))
+        return replace(moved, support=pivoted(moved._correlation(self.points, self.points))[1])
 
 
 def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array:
