@@ -64,11 +64,12 @@ def their_kernel(kernel, scales, bounds=(1e-3, 1e5)):
 def test_mean_covariance_and_log_marginal_are_scikit_learns(kernel):
     one, found = example(kernel)
     process = theirs(one, their_kernel(kernel, found.length_scales), found.variance, optimizer=None)
-    mean, covariance = process.predict(one.points, return_cov=True)
+    points = np.vstack([one.points, one.points + 60.0])  # far away as well
+    mean, covariance = process.predict(points, return_cov=True)
     n = one.counts[one.seen]
     assert found.log_marginal == pytest.approx(process.log_marginal_likelihood_value_, abs=1e-8)
-    assert found.mean(one.points) == pytest.approx(n.mean() + n.std() * mean, rel=1e-8)
-    assert found.covariance(one.points) == pytest.approx(n.var() * covariance, abs=1e-8 * n.var())
+    assert found.mean(points) == pytest.approx(n.mean() + n.std() * mean, abs=1e-8 * n.std())
+    assert found.covariance(points) == pytest.approx(n.var() * covariance, abs=1e-8 * n.var())
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -172,7 +173,7 @@ def test_same_seed_same_answer():
 
 
 def test_errors_of_the_length_scales_are_those_of_their_likelihood():
-    """Where it has fallen by a half, were it parabolic; added to the covariance they are what moved length scales do to the mean."""
+    """One error is where a parabola has fallen by a half; the covariance has what such moves do to the mean."""
     one, found = example()
     wide = fitted(one, replace(TEXTBOOK, scale_errors=True))
     n = one.counts[one.seen]
@@ -227,7 +228,7 @@ def toy(one, process):
     )
 
 
-@pytest.mark.parametrize("mean", [5.0, 20.0, 100.0])
+@pytest.mark.parametrize("mean", [5.0, 20.0])
 def test_observed_variances_lose_one_event_per_bin_and_expected_ones_do_not(mean):
     """Hidden events per bin, relative to the same smoother on the expectation, so that only the noise is left."""
     toys, lost = 50, {"expected": [], "observed": []}
@@ -237,7 +238,7 @@ def test_observed_variances_lose_one_event_per_bin_and_expected_ones_do_not(mean
             one = plane(mean, seed=seed)
             posterior, at = fitted(one, process), one.points[one.hidden]
             sure, centre = one.expected[one.seen], one.expected[one.seen].mean()
-            smooth = centre + posterior._basis(at) @ posterior._solved.weights(sure - centre)
+            smooth = centre + posterior._correlation(at, posterior.points) @ posterior._solved.solve(sure - centre)
             found.append((posterior.mean(at) - smooth).mean())
     expected, observed = (np.array(found) for found in lost.values())
     assert abs(expected.mean()) < 3.0 * expected.std() / np.sqrt(toys)
@@ -247,7 +248,7 @@ def test_observed_variances_lose_one_event_per_bin_and_expected_ones_do_not(mean
 
 def test_the_hidden_yield_is_unbiased_and_covered():
     """At 400 events per bin; the density is no draw of the prior, which rounds off its top a little."""
-    toys = 25
+    toys = 20
     bias, yields, bins = zip(
         *[toy(plane(400.0, seed=i), GaussianProcess(restarts=0)) for i in range(toys)], strict=True
     )
@@ -259,7 +260,7 @@ def test_the_hidden_yield_is_unbiased_and_covered():
 
 def test_pulls_of_densities_that_the_prior_allows_are_standard():
     """Mean 0 and width 1, within the toys' own errors and what fitted length scales leave out."""
-    toys, rng = 50, np.random.default_rng(8)
+    toys, rng = 40, np.random.default_rng(8)
     points = plane(1.0, bins=12).points
     gaps = ((points[:, None] - points) ** 2 / np.array([60.0, 40.0]) ** 2).sum(axis=-1)
     root = np.linalg.cholesky(np.exp(-0.5 * gaps) + 1e-9 * np.eye(len(points)))

@@ -94,12 +94,6 @@ class Solved:
         """Return ``C**-1 z``."""
         return np.asarray(z / self.noise - self.half.T @ (self.half @ z))
 
-    def weights(self, z: Array) -> Array:
-        """Return the coefficients w of the columns, shape (r,): the mean is ``B w``."""
-        from scipy.linalg import solve_triangular
-
-        return np.asarray(solve_triangular(self.lower, self.half @ z, lower=True, trans=1, check_finite=False))
-
     def log_marginal(self, z: Array) -> float:
         """Return ``log N(z | 0, C)``."""
         determinant = 2.0 * np.log(self.lower.diagonal()).sum() + np.log(self.noise).sum()

@@ -143,32 +143,6 @@ class GaussianProcess:
         low, high = (np.log([*(bound * spans), a]) for bound, a in zip(self.bounds, amplitudes, strict=True))
         return low, high
 
-    def fit_counts(
-        self,
-        points: ArrayLike,
-        yields: ArrayLike,
-        sumw2: ArrayLike | None = None,
-        sizes: ArrayLike | None = None,
-        *,
-        rng: np.random.Generator,
-    ) -> Posterior:
-        """Fit the yields of bins with their Poisson variances, per relative size of the bin; see `fit`.
-
-        Parameters
-        ----------
-        points
-            The centres of the bins, shape (n, d), in any units.
-        yields, sumw2
-            Sums of weights and of squared weights of the bins, shape (n,); counts without the latter.
-        sizes
-            Of the bins, relative to the one that yields are given for, shape (n,).
-        rng
-            Places the restarts.
-        """
-        y = np.asarray(yields, np.float64)
-        v = np.ones(len(y)) if sizes is None else np.asarray(sizes, np.float64)
-        return self.fit(points, y / v, poisson_variance(y, sumw2) / v**2, rng=rng)
-
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
@@ -221,7 +195,8 @@ class Posterior:
 
     def mean(self, points: ArrayLike) -> Array:
         """Return the mean of the functions at points, shape (m,)."""
-        return self._centre + self._spread * (self._basis(self._at(points)) @ self._weights)
+        known = self.amplitude**2 * self._correlation(self._at(points), self.points)
+        return np.asarray(self._centre + self._spread * (known @ self._pulls))
 
     def covariance(self, points: ArrayLike) -> Array:
         """Return the covariance of the functions at points, without the noise of counts there, shape (m, m)."""
@@ -254,8 +229,8 @@ class Posterior:
 
     def _smoothed(self, values: Array) -> Array:
         """Return the mean that the process, with its noise, has for other values at the fitted points."""
-        centre, solved = values.mean(), self._solved
-        return np.asarray(centre + solved.basis @ solved.weights(values - centre))
+        solved = self._solved
+        return np.asarray(values - solved.noise * solved.solve(values - values.mean()))
 
     @cached_property
     def log_marginal(self) -> float:
@@ -292,8 +267,8 @@ class Posterior:
         return Solved(self._basis(self.points), self.variance / self._spread**2)
 
     @cached_property
-    def _weights(self) -> Array:
-        return self._solved.weights(self._standard)
+    def _pulls(self) -> Array:
+        return self._solved.solve(self._standard)
 
     def _at(self, points: ArrayLike) -> Array:
         """Return the points as an array of the right shape."""
