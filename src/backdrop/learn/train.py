@@ -1,0 +1,180 @@
+"""Training of an ensemble of flows in one process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+from ..events.keys import hash_uniform
+from ..tasks import named_seed
+from .flow import Flow, Flows, checked
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from .train_loop import Data
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Training", "fit_flows"]
+
+_FEWEST = 20
+
+
+@dataclass(frozen=True)
+class Training:
+    """How flows are trained: Adam on batches, with a rate that falls to zero along half a cosine.
+
+    Attributes
+    ----------
+    batch
+        Events of a batch, about; an epoch is split evenly.
+    epochs, steps
+        How many epochs at the most; more of them where they are fewer than so many steps.
+    rate
+        The learning rate at the start.
+    decay
+        The factor of the sum of squares of the networks' weights in the loss.
+    held_out
+        The share of the events, by a hash of (seed, key), that a member is not trained on.
+    patience
+        Epochs without a better likelihood of the held-out events after which a member stops.
+    clip
+        The largest norm of a member's gradient; a larger one is scaled down.
+    momentum
+        How much each batch adds to the means and variances that the trained flow will use.
+    """
+
+    batch: int = 1024
+    epochs: int = 40
+    steps: int = 4000
+    rate: float = 2e-3
+    decay: float = 1e-6
+    held_out: float = 0.2
+    patience: int = 12
+    clip: float = 5.0
+    momentum: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch", 8), ("epochs", 1), ("steps", 0), ("patience", 1)):
+            number = getattr(self, name)
+            if not least <= number or number != int(number):
+                raise ConfigError(f"Training: {name} is {number!r}; give a whole number from {least} on")
+        for name in ("rate", "clip"):
+            if not 0.0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"Training: {name} is {getattr(self, name)!r}; give a positive number")
+        if not 0.0 <= self.decay < math.inf:
+            raise ConfigError(f"Training: decay is {self.decay!r}; give a number that is not negative")
+        for name in ("held_out", "momentum"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise ConfigError(f"Training: {name} is {getattr(self, name)!r}; give a number between 0 and 1")
+
+
+def fit_flows(
+    values: ArrayLike,
+    conditions: ArrayLike,
+    weights: ArrayLike,
+    keys: NDArray[np.uint64],
+    *,
+    flow: Flow | None = None,
+    training: Training | None = None,
+    seeds: Sequence[int],
+    device: str = "cpu",
+    checkpoint: Path | str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Flows:
+    """Train the members of an ensemble by maximum likelihood, all of them in this process.
+
+    Each member minimises ``- sum w log p(values | conditions) / sum w`` plus the decay, on its own weights and its own
+    share of the events, and keeps the parameters with the best likelihood of the events that it holds out. A member does
+    not depend on the others. Rows whose weight is zero for a member are left out, so that they touch no batch norm.
+
+    Parameters
+    ----------
+    values, conditions
+        Standardised, shapes (n, features) and (n, conditions).
+    weights
+        Not negative, shape (members, n): of events times the counts of a bootstrap.
+    keys
+        The keys of the events, shape (n,); their order decides, so sort by key for a result that does not depend on it.
+    flow, training
+        The settings.
+    seeds
+        One for each member, all different.
+    device
+        Where to compute; a result repeats exactly on a CPU.
+    checkpoint
+        A folder that keeps the state after each epoch: the same call goes on from there, to the same result.
+    progress
+        Called after each epoch with how many are done, and how many there are at the most.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit, a number is not finite, a weight is negative, or a member has too few events.
+    FitError
+        If no member could be trained. A member that could not is left out, with a warning.
+    """
+    from .train_files import Checkpoint
+    from .train_loop import Trainer
+
+    flow, training = flow or Flow(), training or Training()
+    data = _data(values, conditions, weights, keys, training, [int(seed) for seed in seeds])
+    kept = None
+    if checkpoint is not None:
+        kept = Checkpoint.of(checkpoint, flow, training, data, device)
+    return Trainer(flow, training, data, device).run(kept, progress)
+
+
+def _data(
+    values: ArrayLike,
+    conditions: ArrayLike,
+    weights: ArrayLike,
+    keys: NDArray[np.uint64],
+    training: Training,
+    seeds: list[int],
+) -> Data:
+    from .train_loop import Data
+
+    x, given = checked("values", values), checked("conditions", conditions)
+    weight = _weights(weights, len(seeds), len(x))
+    if not (len(x) == len(given) == len(keys)):
+        raise DataError(f"there are {len(x)} rows of values, {len(given)} of conditions and {len(keys)} keys")
+    if x.shape[1] == 0:
+        raise DataError("values have no columns; a flow needs a feature")
+    if len(set(seeds)) < len(seeds):
+        raise DataError(f"of the seeds {seeds} two are equal; members with one seed are the same")
+    trained, held_out = [], []
+    for member, seed in enumerate(seeds):
+        out = hash_uniform(keys, named_seed(seed, "flow", "held out")) < training.held_out
+        trained.append(np.flatnonzero(~out & (weight[member] > 0.0)))
+        held_out.append(np.flatnonzero(out & (weight[member] > 0.0)))
+        if len(trained[-1]) < _FEWEST or not len(held_out[-1]):
+            raise DataError(
+                f"member {member} has {len(trained[-1])} events of positive weight to be trained on and "
+                f"{len(held_out[-1])} to be held out; a flow needs {_FEWEST} and 1 at least"
+            )
+        weight[member] /= weight[member, trained[-1]].mean()
+    table = np.concatenate([x, given, np.ones((len(x), 1), np.float32)], axis=1)
+    return Data(table, x.shape[1], weight.astype(np.float32), trained, held_out, seeds)
+
+
+def _weights(weights: ArrayLike, members: int, n: int) -> Array:
+    found = np.array(weights, np.float64)
+    if members == 0 or found.shape != (members, n):
+        raise DataError(
+            f"weights have the shape {found.shape}; give one row a seed and one column an event: {members, n}"
+        )
+    if not (np.isfinite(found) & (found >= 0.0)).all():
+        member, row = np.argwhere(~(np.isfinite(found) & (found >= 0.0)))[0]
+        raise DataError(
+            f"the weight of row {row} for member {member} is {found[member, row]:g}; a likelihood needs weights that are "
+            "not negative: make a positive-weight sample first"
+        )
+    return found

@@ -1,0 +1,378 @@
+"""The loop of the training: batches, steps, epochs, and what happens to a member that diverges."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._kernels import mix
+from ..errors import FitError
+from ..tasks import named_seed, stream
+from .flow import CHUNK, GROUP, Flow, Flows
+from .flow_layers import Dropout, Layers, Norms
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .train import Training
+    from .train_files import Checkpoint
+
+__all__ = ["Data", "State", "Trainer", "one_thread"]
+
+ACTIVE, STOPPED, FAILED = 0, 1, 2
+HALVINGS = 3
+"""How often a member that diverges goes on with half the rate before it is given up."""
+
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8
+_MOVED = ("theta", "first", "second", "mean", "variance", "count")
+_MASK = 2**64 - 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: the order of its sums would depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the members are trained on.
+
+    Attributes
+    ----------
+    table
+        Values, conditions and a column of 1, shape (n, features + conditions + 1).
+    features
+        How many of the columns are values.
+    weights
+        Shape (members, n), of mean 1 over the training rows of each member.
+    trained, held_out
+        The rows of each member whose weight is not zero.
+    seeds
+        One a member.
+    """
+
+    table: NDArray[np.float32]
+    features: int
+    weights: NDArray[np.float32]
+    trained: Sequence[NDArray[np.int64]]
+    held_out: Sequence[NDArray[np.int64]]
+    seeds: Sequence[int]
+
+
+@dataclass
+class State:
+    """All that changes in the training; the first axis of each tensor are the members.
+
+    Attributes
+    ----------
+    theta, first, second
+        Parameters, and the moments of their gradient, shape (members, size).
+    mean, variance
+        Of the batch norms, shape (members, layers - 1, features).
+    count
+        Steps that were made.
+    halvings, status, stale
+        How often the rate was halved; active, stopped or failed; epochs since the best.
+    best, best_theta, best_mean, best_variance
+        The best likelihood of the held-out events, and what gave it.
+    train, held_out
+        The history, shape (members, epochs).
+    epoch
+        Epochs that are done, shape ().
+    """
+
+    theta: Tensor
+    first: Tensor
+    second: Tensor
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+    halvings: Tensor
+    status: Tensor
+    stale: Tensor
+    best: Tensor
+    best_theta: Tensor
+    best_mean: Tensor
+    best_variance: Tensor
+    train: Tensor
+    held_out: Tensor
+    epoch: Tensor
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of it as arrays."""
+        return {one.name: getattr(self, one.name).cpu().numpy() for one in fields(self)}
+
+    @property
+    def active(self) -> list[int]:
+        """The members that are still trained."""
+        return [int(member) for member in torch.nonzero(self.status == ACTIVE)[:, 0]]
+
+    def copied(self) -> dict[str, Tensor]:
+        """Return a copy of what a step changes."""
+        return {name: getattr(self, name).clone() for name in _MOVED}
+
+
+class Trainer:
+    """One training: its data, its settings and its state."""
+
+    def __init__(self, flow: Flow, training: Training, data: Data, device: str) -> None:
+        self.training, self.data, self.device = training, data, device
+        self.layers = Layers(flow, data.features, data.table.shape[1] - data.features - 1)
+        self.table = torch.as_tensor(data.table, device=device)
+        self.weights = torch.as_tensor(data.weights, device=device)
+        self.orders = torch.as_tensor(self.layers.orders(data.seeds), device=device)
+        self.penalised = torch.as_tensor(self.layers.penalised, device=device)
+        self.state = self._start()
+        self.before = self.state.copied()
+
+    @cached_property
+    def steps(self) -> int:
+        """How many steps an epoch has."""
+        return math.ceil(max(map(len, self.data.trained)) / self.training.batch)
+
+    @cached_property
+    def epochs(self) -> int:
+        """How many epochs there are at the most."""
+        return max(self.training.epochs, math.ceil(self.training.steps / self.steps))
+
+    def _start(self) -> State:
+        members, layers = len(self.data.seeds), self.layers
+        theta = torch.as_tensor(layers.initial(self.data.seeds), device=self.device)
+        mean = theta.new_zeros(members, layers.flow.layers - 1, layers.features)
+        numbers = [torch.zeros(members, dtype=torch.int64, device=self.device) for _ in range(4)]
+        history = [torch.full((members, self.epochs), math.nan, dtype=torch.float64) for _ in range(2)]
+        best = torch.full((members,), -math.inf, dtype=torch.float64)
+        return State(
+            theta,
+            torch.zeros_like(theta),
+            torch.zeros_like(theta),
+            mean,
+            torch.ones_like(mean),
+            *numbers,
+            best,
+            theta.clone(),
+            mean.clone(),
+            torch.ones_like(mean),
+            *history,
+            torch.zeros((), dtype=torch.int64),
+        )
+
+    def run(self, checkpoint: Checkpoint | None = None, progress: Callable[[int, int], None] | None = None) -> Flows:
+        """Train until every member has stopped, failed or seen all epochs, and return those that did not fail.
+
+        Raises
+        ------
+        FitError
+            If every member failed.
+        """
+        with one_thread():
+            if checkpoint and (arrays := checkpoint.read()):
+                self.state = State(**{name: torch.as_tensor(one, device=self.device) for name, one in arrays.items()})
+            while int(self.state.epoch) < self.epochs and self.state.active:
+                self.run_epoch()
+                if checkpoint:
+                    checkpoint.write(self.state.arrays())
+                if progress:
+                    progress(int(self.state.epoch), self.epochs)
+        return self.flows()
+
+    def run_epoch(self) -> None:
+        """Run one epoch: all batches, then the likelihood of the held-out events."""
+        epoch = int(self.state.epoch)
+        self.before = self.state.copied()
+        orders = [
+            stream(seed, "flow", "order", epoch).permutation(rows)
+            for seed, rows in zip(self.data.seeds, self.data.trained, strict=True)
+        ]
+        losses = torch.zeros(len(orders), dtype=torch.float64)
+        for step in range(self.steps):
+            for group in _groups(self.state.active):
+                losses[group] += self._step(group, orders, step)
+        for group in _groups(self.state.active):
+            self.state.train[group, epoch] = -losses[group] / self.steps
+            self._judge(group, epoch)
+        self.state.epoch += 1
+
+    def _step(self, group: list[int], orders: Sequence[NDArray[np.int64]], step: int) -> Tensor:
+        """Move a few members by one batch; return their losses."""
+        rows, real = self._batch([orders[member] for member in group], step)
+        picked = self.table[rows].transpose(1, 2).contiguous()
+        x, conditions = picked.split([self.layers.features, picked.shape[1] - self.layers.features], dim=1)
+        weight = self.weights[torch.tensor(group)[:, None], rows] * real
+        total = weight.sum(1, keepdim=True)
+        share = torch.where(total > 0.0, weight / total, 1.0 / weight.shape[1])
+        theta = self.state.theta[group].requires_grad_()
+        log_prob, norms = self.layers.log_prob(
+            theta, self.orders[group], x, conditions, share=share, dropout=self._dropout(group, step)
+        )
+        size = torch.tensor([len(orders[member]) / self.steps for member in group], device=self.device)
+        losses = -(log_prob * weight).sum(1) / size
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        gradient = theta.grad
+        if gradient is None:
+            raise FitError("the flow's loss has no gradient")
+        self._move(group, theta.detach(), gradient, norms, losses.detach(), total[:, 0] > 0.0, step)
+        return losses.detach().cpu().double()
+
+    def _batch(self, orders: Sequence[NDArray[np.int64]], step: int) -> tuple[Tensor, Tensor]:
+        """Return the rows of each member's batch, and 1 where they are real: a shorter batch is filled up."""
+        steps = self.steps
+        return self._filled([order[len(order) * step // steps : len(order) * (step + 1) // steps] for order in orders])
+
+    def _filled(self, parts: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+        rows = np.zeros((len(parts), max(map(len, parts))), np.int64)
+        real = np.zeros(rows.shape, np.float32)
+        for i, part in enumerate(parts):
+            rows[i, : len(part)], real[i, : len(part)] = part, 1.0
+        return torch.as_tensor(rows, device=self.device), torch.as_tensor(real, device=self.device)
+
+    def _dropout(self, group: list[int], step: int) -> Dropout | None:
+        flow = self.layers.flow
+        if flow.dropout == 0.0 or flow.blocks == 0:
+            return None
+        shape = (len(group), flow.layers, flow.blocks)
+        seeds = np.array([named_seed(self.data.seeds[member], "flow", "dropout") for member in group], np.uint64)
+        steps = int(self.state.epoch) * self.steps + step
+        places = np.uint64(steps * flow.layers * flow.blocks) + np.arange(flow.layers * flow.blocks, dtype=np.uint64)
+        hashes = mix(np.repeat(seeds, len(places)), np.tile(places, len(group)))
+        return Dropout((hashes & np.uint64(2**32 - 1)).astype(np.uint32).reshape(shape), flow.dropout)
+
+    def _move(
+        self,
+        group: list[int],
+        theta: Tensor,
+        gradient: Tensor,
+        norms: Norms,
+        losses: Tensor,
+        seen: Tensor,
+        step: int,
+    ) -> None:
+        """Make a step of Adam; a member whose loss or gradient is not finite goes back by one, at half the rate."""
+        state, settings = self.state, self.training
+        old = {name: getattr(state, name)[group] for name in _MOVED}
+        gradient = gradient + 2.0 * settings.decay * self.penalised * theta
+        length = gradient.norm(dim=1, keepdim=True)
+        gradient = gradient * (settings.clip / length).clamp(max=1.0)
+        count = old["count"] + 1
+        first = torch.lerp(gradient, old["first"], _BETAS[0])
+        second = torch.lerp(gradient * gradient, old["second"], _BETAS[1])
+        bias = [(1.0 - beta ** count.double()).float()[:, None] for beta in _BETAS]
+        rate = self._rate(step) * 0.5 ** state.halvings[group].float()[:, None]
+        moved = theta - rate * (first / bias[0]) / ((second / bias[1]).sqrt() + _EPSILON)
+        part = torch.where(seen, (1.0 / count).clamp(min=settings.momentum), 0.0)[:, None, None]
+        mean = torch.lerp(old["mean"], norms.mean, part)
+        variance = torch.lerp(old["variance"], norms.variance, part)
+        new = dict(zip(_MOVED, (moved, first, second, mean, variance, count), strict=True))
+        fine = torch.isfinite(losses) & torch.isfinite(length[:, 0])
+        for name in _MOVED:
+            kept = fine.reshape(-1, *[1] * (new[name].ndim - 1))
+            getattr(state, name)[group] = torch.where(kept, new[name], self.before[name][group])
+            self.before[name][group] = torch.where(kept, old[name], self.before[name][group])
+        for member in (member for member, good in zip(group, fine.tolist(), strict=True) if not good):
+            self._halve(member)
+
+    def _rate(self, step: int) -> float:
+        done = (int(self.state.epoch) * self.steps + step) / (self.epochs * self.steps)
+        return self.training.rate * 0.5 * (1.0 + math.cos(math.pi * done))
+
+    def _halve(self, member: int) -> None:
+        self.state.halvings[member] += 1
+        if self.state.halvings[member] > HALVINGS:
+            self.state.status[member] = FAILED
+
+    def _judge(self, group: list[int], epoch: int) -> None:
+        """Keep what is better for the held-out events; stop members that have not become better for long."""
+        state = self.state
+        found = self.likelihood(group)
+        state.held_out[group, epoch] = found
+        for member, value in zip(group, found.tolist(), strict=True):
+            if not math.isfinite(value):
+                for name in ("theta", "mean", "variance"):
+                    getattr(state, name)[member] = getattr(state, f"best_{name}")[member]
+                self._halve(member)
+            if value > state.best[member]:
+                state.best[member], state.stale[member] = value, 0
+                for name in ("theta", "mean", "variance"):
+                    getattr(state, f"best_{name}")[member] = getattr(state, name)[member]
+            else:
+                state.stale[member] += 1
+            if state.status[member] == ACTIVE and state.stale[member] >= self.training.patience:
+                state.status[member] = STOPPED
+
+    def likelihood(self, group: list[int]) -> Tensor:
+        """Return the mean logarithm of the density of each member's held-out events, shape (group,)."""
+        rows = [self.data.held_out[member] for member in group]
+        found, total = np.zeros(len(group)), np.zeros(len(group))
+        with torch.no_grad():
+            for start in range(0, max(map(len, rows)), CHUNK):
+                picked, real = self._filled([one[start : start + CHUNK] for one in rows])
+                table = self.table[picked].transpose(1, 2)
+                weight = self.weights[torch.tensor(group)[:, None], picked] * real
+                x, conditions = table.split([self.layers.features, table.shape[1] - self.layers.features], dim=1)
+                norms = Norms(self.state.mean[group], self.state.variance[group])
+                log_prob, _ = self.layers.log_prob(
+                    self.state.theta[group], self.orders[group], x.contiguous(), conditions, norms=norms
+                )
+                found += (log_prob.double() * weight).sum(1).cpu().numpy()
+                total += weight.double().sum(1).cpu().numpy()
+        return torch.as_tensor(found / total)
+
+    def flows(self) -> Flows:
+        """Return the best of each member that did not fail.
+
+        Raises
+        ------
+        FitError
+            If every member failed.
+        """
+        state, seeds = self.state, self.data.seeds
+        good = [i for i in range(len(seeds)) if state.status[i] != FAILED and math.isfinite(state.best[i])]
+        failed = tuple(seed for i, seed in enumerate(seeds) if i not in good)
+        if not good:
+            raise FitError(
+                f"none of the {len(seeds)} flows could be trained: the loss was not finite, also after the rate was "
+                f"halved {HALVINGS} times; standardise the features, or lower rate ({self.training.rate:g})"
+            )
+        if failed:
+            warnings.warn(
+                f"{len(failed)} of {len(seeds)} flows could not be trained and are left out (seeds "
+                f"{', '.join(map(str, failed))}): the loss was not finite, also after the rate was halved {HALVINGS} "
+                "times",
+                UserWarning,
+                stacklevel=4,
+            )
+        parameters, mean, variance, train, held_out = (
+            one[good].cpu().numpy()
+            for one in (state.best_theta, state.best_mean, state.best_variance, state.train, state.held_out)
+        )
+        return Flows(
+            self.layers.flow,
+            self.layers.features,
+            self.layers.conditions,
+            tuple(seeds[i] for i in good),
+            parameters,
+            self.orders[good].cpu().numpy(),
+            mean,
+            variance,
+            {"train": train, "held_out": held_out},
+            failed,
+        )
+
+
+def _groups(members: Sequence[int]) -> list[list[int]]:
+    return [list(members[start : start + GROUP]) for start in range(0, len(members), GROUP)]
