@@ -284,8 +284,8 @@ def spline_backward(
                     p, q, at = share[k], share[bins + k], _f4(k)
                     for i in range(size):
                         past, here = where[i] > at, where[i] == at
-                        l, w, b, h = left[i], width[i], bottom[i], height[i]
-                        x_dot[i] += p[i] * (l if past else (w if here else _ZERO))
+                        a, w, b, h = left[i], width[i], bottom[i], height[i]
+                        x_dot[i] += p[i] * (a if past else (w if here else _ZERO))
                         y_dot[i] += q[i] * (b if past else (h if here else _ZERO))
                 for k in range(bins):
                     p, q, at = share[k], share[bins + k], _f4(k)
@@ -293,8 +293,8 @@ def spline_backward(
                     gh = g_raw[member, first + bins + k, start : start + size]
                     for i in range(size):
                         past, here = where[i] > at, where[i] == at
-                        l, w = left[i], width[i]
-                        gw[i] = free * p[i] * ((l if past else (w if here else _ZERO)) - x_dot[i])
+                        a, w = left[i], width[i]
+                        gw[i] = free * p[i] * ((a if past else (w if here else _ZERO)) - x_dot[i])
                     for i in range(size):
                         past, here = where[i] > at, where[i] == at
                         b, h = bottom[i], height[i]
@@ -342,21 +342,48 @@ def spline_inverse(y: Array, raw: Array, bound: float, scale: float, x: Array) -
                     xs[i] = left[i]
 
 
-@numba.njit("void(f4[:, ::1], u4[::1], u4)", cache=True)
-def rectify(values: Array, starts: NDArray[np.uint32], dropped: int) -> None:
-    """Set to zero what is negative, and what a hash of (start of the member, place) below `dropped` / 2^32 drops.
+@numba.njit("void(f4[:, :, ::1], u4[::1], u4, f4, f4[:, :, ::1])", cache=True, error_model="numpy")
+def rectify(x: Array, starts: NDArray[np.uint32], dropped: int, factor: float, out: Array) -> None:
+    """Write ``factor * x`` where x is positive and not left out, else zero; and a last row of 1.
 
     Parameters
     ----------
-    values
-        Shape (members, places).
+    x, out
+        Shapes (members, rows, n) and (members, rows + 1, n).
+    starts, dropped
+        A place is left out where a hash of (start of the member, place) is below `dropped`.
+    factor
+        What the rest is multiplied with.
     """
-    for member in range(values.shape[0]):
-        row, start = values[member], starts[member]
-        for i in range(row.size):
-            z = _u4(_u4(i) * _STEP + start)
-            z = _u4(_u4(z ^ _u4(z >> _u4(16))) * _FIRST)
-            z = _u4(_u4(z ^ _u4(z >> _u4(15))) * _SECOND)
-            z = _u4(z ^ _u4(z >> _u4(16)))
-            value = row[i]
-            row[i] = value if (value > _ZERO) & (z >= dropped) else _ZERO
+    members, rows, n = x.shape
+    for member in range(members):
+        for r in range(rows):
+            values, to = x[member, r], out[member, r]
+            start = _u4(starts[member] + _u4(_u4(r * n) * _STEP))
+            if dropped > 0:
+                for i in range(n):
+                    z = _u4(_u4(i) * _STEP + start)
+                    z = _u4(_u4(z ^ _u4(z >> _u4(16))) * _FIRST)
+                    z = _u4(_u4(z ^ _u4(z >> _u4(15))) * _SECOND)
+                    z = _u4(z ^ _u4(z >> _u4(16)))
+                    value = factor * values[i]
+                    to[i] = value if (value > _ZERO) & (z >= dropped) else _ZERO
+            else:
+                for i in range(n):
+                    value = factor * values[i]
+                    to[i] = value if value > _ZERO else _ZERO
+        last = out[member, rows]
+        for i in range(n):
+            last[i] = _ONE
+
+
+@numba.njit("void(f4[:, :, ::1], f4[:, :, ::1], f4[:, :, ::1])", cache=True, error_model="numpy")
+def gate(gradient: Array, kept: Array, total: Array) -> None:
+    """Add the gradient to `total` where what `rectify` wrote is positive, row by row."""
+    members, rows, n = gradient.shape
+    for member in range(members):
+        for r in range(rows):
+            g, k, t = gradient[member, r], kept[member, r], total[member, r]
+            for i in range(n):
+                own = g[i]
+                t[i] += own if k[i] > _ZERO else _ZERO

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..tasks import stream
-from . import _spline_kernels as kernels
+from . import flow_network as network
 from . import spline
+from .flow_network import Dropout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,18 +45,6 @@ class Norms:
 
     def __getitem__(self, members: Any) -> Norms:
         return Norms(self.mean[members], self.variance[members])
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Which units are left out: a hash of (start, place) below a threshold; starts of shape (members, layers, blocks)."""
-
-    starts: NDArray[np.uint32]
-    probability: float
-
-    @property
-    def threshold(self) -> int:
-        return round(self.probability * 2**32)
 
 
 @dataclass(frozen=True)
@@ -210,15 +199,8 @@ class Layers:
 
     def conditioner(self, parts: dict[str, Tensor], layer: int, inputs: Tensor, dropout: Dropout | None) -> Tensor:
         """Return the raw parameters of a layer's splines: a residual network whose every input has a last row of 1."""
-        hidden = torch.bmm(parts[f"{layer}.input"], inputs)
-        for block in range(self.flow.blocks):
-            inner = _affine(parts[f"{layer}.{2 * block}"], hidden.relu())
-            if dropout is None:
-                inner = inner.relu()
-            else:
-                inner = _rectified(inner, dropout.starts[:, layer, block], dropout)
-            hidden = hidden + _affine(parts[f"{layer}.{2 * block + 1}"], inner)
-        return _affine(parts[f"{layer}.output"], hidden)
+        weights = [parts[f"{layer}.{name}"] for name in ("input", *range(2 * self.flow.blocks), "output")]
+        return network.forward(inputs, weights, None if dropout is None else dropout.of_layer(layer))
 
     def inverse(self, theta: Tensor, orders: Tensor, norms: Norms, z: Tensor, conditions: Tensor) -> list[Tensor]:
         """Return the values that the base values come from, and those after each layer on the way, the last first.
@@ -259,41 +241,3 @@ def _centred(x: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
 def _moved(x: Tensor, norms: Norms, layer: int) -> tuple[Tensor, Tensor, Tensor]:
     mean, variance = norms.mean[:, layer], norms.variance[:, layer]
     return x - mean[:, :, None], mean, variance
-
-
-def _affine(weights: Tensor, x: Tensor) -> Tensor:
-    return torch.baddbmm(weights[:, :, -1:], weights[:, :, :-1], x)
-
-
-def _rectified(x: Tensor, starts: NDArray[np.uint32], dropout: Dropout) -> Tensor:
-    """Return the positive values that are not left out, divided by the probability to be kept."""
-    if x.device.type == "cpu" and x.dtype == torch.float32:
-        kept: Tensor = _Rectified.apply(x, starts, dropout.threshold)  # type: ignore[no-untyped-call]
-    else:
-        kept = x.relu() * hash_mask(x, starts, dropout.threshold)
-    return kept / (1.0 - dropout.probability)
-
-
-class _Rectified(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, starts: NDArray[np.uint32], threshold: int) -> Tensor:
-        kept = x.clone()
-        kernels.rectify(kept.view(x.shape[0], -1).numpy(), np.ascontiguousarray(starts), np.uint32(threshold))
-        ctx.save_for_backward(kept)
-        return kept
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (kept,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(gradients[0], kept, 0.0), None, None
-
-
-def hash_mask(x: Tensor, starts: NDArray[np.uint32], threshold: int) -> Tensor:
-    """Return which values `kernels.rectify` keeps, for any device."""
-    low = 2**32 - 1
-    place = torch.arange(x[0].numel(), device=x.device).view(1, *x.shape[1:])
-    start = torch.as_tensor(starts.astype(np.int64), device=x.device)[:, None, None]
-    z = (place * 0x9E3779B9 + start) & low
-    z = ((z ^ (z >> 16)) * 0x7FEB352D) & low
-    z = ((z ^ (z >> 15)) * 0x846CA68B) & low
-    return (z ^ (z >> 16)) >= threshold

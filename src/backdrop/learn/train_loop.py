@@ -18,7 +18,8 @@ from .._kernels import mix
 from ..errors import FitError
 from ..tasks import named_seed, stream
 from .flow import CHUNK, GROUP, Flow, Flows
-from .flow_layers import Dropout, Layers, Norms
+from .flow_layers import Layers, Norms
+from .flow_network import Dropout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -216,9 +217,9 @@ class Trainer:
         weight = self.weights[torch.tensor(group)[:, None], rows] * real
         total = weight.sum(1, keepdim=True)
         share = torch.where(total > 0.0, weight / total, 1.0 / weight.shape[1])
-        theta = self.state.theta[group].requires_grad_()
+        theta = self.state.theta[_span(group)].detach().requires_grad_()
         log_prob, norms = self.layers.log_prob(
-            theta, self.orders[group], x, conditions, share=share, dropout=self._dropout(group, step)
+            theta, self.orders[_span(group)], x, conditions, share=share, dropout=self._dropout(group, step)
         )
         size = torch.tensor([len(orders[member]) / self.steps for member in group], device=self.device)
         losses = -(log_prob * weight).sum(1) / size
@@ -226,7 +227,7 @@ class Trainer:
         gradient = theta.grad
         if gradient is None:
             raise FitError("the flow's loss has no gradient")
-        self._move(group, theta.detach(), gradient, norms, losses.detach(), total[:, 0] > 0.0, step)
+        self._move(group, gradient, norms, losses.detach(), total[:, 0] > 0.0, step)
         return losses.detach().cpu().double()
 
     def _batch(self, orders: Sequence[NDArray[np.int64]], step: int) -> tuple[Tensor, Tensor]:
@@ -255,7 +256,6 @@ class Trainer:
     def _move(
         self,
         group: list[int],
-        theta: Tensor,
         gradient: Tensor,
         norms: Norms,
         losses: Tensor,
@@ -263,28 +263,39 @@ class Trainer:
         step: int,
     ) -> None:
         """Make a step of Adam; a member whose loss or gradient is not finite goes back by one, at half the rate."""
-        state, settings = self.state, self.training
-        old = {name: getattr(state, name)[group] for name in _MOVED}
-        gradient = gradient + 2.0 * settings.decay * self.penalised * theta
-        length = gradient.norm(dim=1, keepdim=True)
-        gradient = gradient * (settings.clip / length).clamp(max=1.0)
-        count = old["count"] + 1
-        first = torch.lerp(gradient, old["first"], _BETAS[0])
-        second = torch.lerp(gradient * gradient, old["second"], _BETAS[1])
-        bias = [(1.0 - beta ** count.double()).float()[:, None] for beta in _BETAS]
-        rate = self._rate(step) * 0.5 ** state.halvings[group].float()[:, None]
-        moved = theta - rate * (first / bias[0]) / ((second / bias[1]).sqrt() + _EPSILON)
-        part = torch.where(seen, (1.0 / count).clamp(min=settings.momentum), 0.0)[:, None, None]
-        mean = torch.lerp(old["mean"], norms.mean, part)
-        variance = torch.lerp(old["variance"], norms.variance, part)
-        new = dict(zip(_MOVED, (moved, first, second, mean, variance, count), strict=True))
-        fine = torch.isfinite(losses) & torch.isfinite(length[:, 0])
+        members = _span(group)
+        fine = torch.isfinite(losses) & torch.isfinite(gradient).all(1)
+        bad = [member for member, good in zip(group, fine.tolist(), strict=True) if not good]
+        back = {name: self.before[name][bad] for name in _MOVED} if bad else {}
         for name in _MOVED:
-            kept = fine.reshape(-1, *[1] * (new[name].ndim - 1))
-            getattr(state, name)[group] = torch.where(kept, new[name], self.before[name][group])
-            self.before[name][group] = torch.where(kept, old[name], self.before[name][group])
-        for member in (member for member, good in zip(group, fine.tolist(), strict=True) if not good):
+            self.before[name][members] = getattr(self.state, name)[members]
+        self._adam(members, gradient, self._rate(step))
+        part = torch.where(seen, (1.0 / self.state.count[members]).clamp(min=self.training.momentum), 0.0)[:, None, None]
+        self.state.mean[members] = torch.lerp(self.state.mean[members], norms.mean, part)
+        self.state.variance[members] = torch.lerp(self.state.variance[members], norms.variance, part)
+        for name, values in back.items():
+            getattr(self.state, name)[bad] = values
+            self.before[name][bad] = values
+        for member in bad:
             self._halve(member)
+
+    def _adam(self, members: Any, gradient: Tensor, rate: float) -> None:
+        state, settings = self.state, self.training
+        theta, first, second = (one[members] for one in (state.theta, state.first, state.second))
+        gradient = gradient.addcmul_(self.penalised, theta, value=2.0 * settings.decay)
+        gradient *= (settings.clip / gradient.norm(dim=1, keepdim=True)).clamp(max=1.0)
+        state.count[members] += 1
+        rates, roots = self._corrections(members, rate)
+        state.first[members] = first.lerp_(gradient, 1.0 - _BETAS[0])
+        state.second[members] = second.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1.0 - _BETAS[1])
+        state.theta[members] = theta.sub_(first / second.sqrt().mul_(roots).add_(_EPSILON) * rates)
+
+    def _corrections(self, members: Any, rate: float) -> tuple[Tensor, Tensor]:
+        """Return the rate of each member, and the factor of the root of its second moment, both of shape (group, 1)."""
+        count = self.state.count[members].double()
+        halved = 0.5 ** self.state.halvings[members].double()
+        rates, roots = rate * halved / (1.0 - _BETAS[0] ** count), (1.0 - _BETAS[1] ** count).rsqrt()
+        return rates.float()[:, None], roots.float()[:, None]
 
     def _rate(self, step: int) -> float:
         done = (int(self.state.epoch) * self.steps + step) / (self.epochs * self.steps)
@@ -376,3 +387,9 @@ class Trainer:
 
 def _groups(members: Sequence[int]) -> list[list[int]]:
     return [list(members[start : start + GROUP]) for start in range(0, len(members), GROUP)]
+
+
+def _span(members: list[int]) -> slice | list[int]:
+    """Return a slice where the members follow one another: what it selects is not copied."""
+    whole = members == list(range(members[0], members[0] + len(members)))
+    return slice(members[0], members[0] + len(members)) if whole else members
