@@ -1,4 +1,4 @@
-"""Compiled loops of the flow: rational-quadratic splines with their gradient, and the rectifier with dropout.
+"""Compiled loops of the flow: rational-quadratic splines with their gradient.
 
 They work on float32 arrays of shape (members, rows, events) and take the raw output of a conditioner. Events come last,
 and every loop over them is free of branches and calls, so that it compiles to vector instructions; that is why the
@@ -8,7 +8,7 @@ exponential and the logarithm are written out. They are compiled (or read from t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
@@ -22,9 +22,10 @@ LEAST = 1e-3
 """The least width and height of a bin as a share of the domain, and the least derivative at a knot."""
 
 _BLOCK = 256
-_f4, _i4, _u4 = np.float32, np.int32, np.uint32
+# every literal is one of these: a plain one would make float64 of the whole expression
+_f4: Any = np.float32
+_i4: Any = np.int32
 _LEAST, _ZERO, _ONE, _TWO, _FOUR = _f4(LEAST), _f4(0.0), _f4(1.0), _f4(2.0), _f4(4.0)
-_STEP, _FIRST, _SECOND = _u4(0x9E3779B9), _u4(0x7FEB352D), _u4(0x846CA68B)
 _LOG2E, _LN2, _LN2_HIGH, _LN2_LOW = _f4(math.log2(math.e)), _f4(math.log(2.0)), _f4(0.693359375), _f4(-2.12194440e-4)
 _ROUND, _LOWEST, _TINY, _ROOT = _f4(1.5 * 2**23), _f4(-87.0), _f4(1e-37), _f4(math.sqrt(2.0))
 _E = [_f4(1.0 / math.factorial(n)) for n in range(8)]
@@ -35,8 +36,8 @@ _EDGE = _f4(math.log(math.expm1(1.0 - LEAST)))
 """The raw derivative that gives 1, which is the slope of the tails."""
 
 
-@numba.njit(cache=True, inline="always", error_model="numpy")
-def _exp(x: float) -> float:
+@numba.njit(cache=True, error_model="numpy")
+def _exp(x: Any) -> Any:
     """Return the exponential of a number that is not positive."""
     x = max(x, _LOWEST)
     power = (x * _LOG2E + _ROUND) - _ROUND
@@ -45,8 +46,8 @@ def _exp(x: float) -> float:
     return series * _i4((_i4(power) + 127) << 23).view(_f4)
 
 
-@numba.njit(cache=True, inline="always", error_model="numpy")
-def _log(x: float) -> float:
+@numba.njit(cache=True, error_model="numpy")
+def _log(x: Any) -> Any:
     bits = _i4(_f4(x).view(_i4) - _ROOT_BITS)
     power = _i4(bits >> _i4(23))
     m = _i4(_f4(x).view(_i4) - _i4(power << _i4(23))).view(_f4)
@@ -58,8 +59,8 @@ def _log(x: float) -> float:
 _ROOT_BITS = _i4(np.float32(math.sqrt(0.5)).view(np.int32))
 
 
-@numba.njit(cache=True, inline="always", error_model="numpy")
-def _log1p(x: float) -> float:
+@numba.njit(cache=True, error_model="numpy")
+def _log1p(x: Any) -> Any:
     """Return log(1 + x) of a number between 0 and 1, to a relative precision."""
     s = x / (_TWO + x)
     q = s * s
@@ -67,13 +68,13 @@ def _log1p(x: float) -> float:
     return _TWO * s * (_ONE + q * series)
 
 
-@numba.njit(cache=True, inline="always", error_model="numpy")
-def _softplus(x: float) -> float:
+@numba.njit(cache=True, error_model="numpy")
+def _softplus(x: Any) -> Any:
     return max(x, _ZERO) + _log1p(_exp(-abs(x)))
 
 
-@numba.njit(cache=True, inline="always", error_model="numpy")
-def _sigmoid(x: float) -> float:
+@numba.njit(cache=True, error_model="numpy")
+def _sigmoid(x: Any) -> Any:
     small = _exp(-abs(x))
     return (_ONE if x > _ZERO else small) / (_ONE + small)
 
@@ -340,50 +341,3 @@ def spline_inverse(y: Array, raw: Array, bound: float, scale: float, x: Array) -
                     left[i] = value if abs(u) < bound else u
                 for i in range(size):
                     xs[i] = left[i]
-
-
-@numba.njit("void(f4[:, :, ::1], u4[::1], u4, f4, f4[:, :, ::1])", cache=True, error_model="numpy")
-def rectify(x: Array, starts: NDArray[np.uint32], dropped: int, factor: float, out: Array) -> None:
-    """Write ``factor * x`` where x is positive and not left out, else zero; and a last row of 1.
-
-    Parameters
-    ----------
-    x, out
-        Shapes (members, rows, n) and (members, rows + 1, n).
-    starts, dropped
-        A place is left out where a hash of (start of the member, place) is below `dropped`.
-    factor
-        What the rest is multiplied with.
-    """
-    members, rows, n = x.shape
-    for member in range(members):
-        for r in range(rows):
-            values, to = x[member, r], out[member, r]
-            start = _u4(starts[member] + _u4(_u4(r * n) * _STEP))
-            if dropped > 0:
-                for i in range(n):
-                    z = _u4(_u4(i) * _STEP + start)
-                    z = _u4(_u4(z ^ _u4(z >> _u4(16))) * _FIRST)
-                    z = _u4(_u4(z ^ _u4(z >> _u4(15))) * _SECOND)
-                    z = _u4(z ^ _u4(z >> _u4(16)))
-                    value = factor * values[i]
-                    to[i] = value if (value > _ZERO) & (z >= dropped) else _ZERO
-            else:
-                for i in range(n):
-                    value = factor * values[i]
-                    to[i] = value if value > _ZERO else _ZERO
-        last = out[member, rows]
-        for i in range(n):
-            last[i] = _ONE
-
-
-@numba.njit("void(f4[:, :, ::1], f4[:, :, ::1], f4[:, :, ::1])", cache=True, error_model="numpy")
-def gate(gradient: Array, kept: Array, total: Array) -> None:
-    """Add the gradient to `total` where what `rectify` wrote is positive, row by row."""
-    members, rows, n = gradient.shape
-    for member in range(members):
-        for r in range(rows):
-            g, k, t = gradient[member, r], kept[member, r], total[member, r]
-            for i in range(n):
-                own = g[i]
-                t[i] += own if k[i] > _ZERO else _ZERO

@@ -33,8 +33,8 @@ class Flow:
     """A rational-quadratic neural spline coupling flow.
 
     A layer is a linear map P L U with a fixed random permutation, and a coupling: splines with identity tails of every
-    second feature, whose widths, heights and slopes a residual network gives from the other features and the conditions.
-    Between two layers is a batch norm.
+    second feature, whose widths, heights and slopes come from a residual network that is given the other features and
+    the conditions. Between two layers is a batch norm.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class Flows:
         """
         import torch
 
-        x, given = self._rows("values", values, self.features), self._rows("conditions", conditions, self.conditions)
+        x, given = checked("values", values, self.features), checked("conditions", conditions, self.conditions)
         if len(x) != len(given):
             raise DataError(f"there are {len(x)} rows of values but {len(given)} of conditions")
         found = np.empty((len(self), len(x)))
@@ -174,25 +174,25 @@ class Flows:
         DataError
             If the shape does not fit or a number is not finite.
         """
-        given = self._rows("conditions", conditions, self.conditions)
+        given = checked("conditions", conditions, self.conditions)
         which = list(range(len(self)) if members is None else members)
         found = np.empty((len(which), len(given), self.features), np.float32)
-        for places, chosen, rows, steps in self._drawn(given, which, seed, device):
+        for places, rows, steps in self._drawn(given, which, seed, device):
             found[places, rows] = steps[-1].transpose(1, 2).cpu().numpy()
         return found
 
     def layers(self, conditions: ArrayLike, *, seed: int, member: int = 0) -> list[NDArray[np.float32]]:
         """Return what `sample` draws for a member after each layer: first the normal numbers, last the values."""
-        given = self._rows("conditions", conditions, self.conditions)
+        given = checked("conditions", conditions, self.conditions)
         found = np.empty((self.flow.layers + 1, len(given), self.features), np.float32)
-        for _, _, rows, steps in self._drawn(given, [member], seed, "cpu"):
+        for _, rows, steps in self._drawn(given, [member], seed, "cpu"):
             for place, step in enumerate(steps):
                 found[place, rows] = step[0].T.numpy()
         return list(found)
 
     def _drawn(
         self, given: NDArray[np.float32], which: Sequence[int], seed: int, device: str
-    ) -> Iterator[tuple[slice, Sequence[int], slice, list[Any]]]:
+    ) -> Iterator[tuple[slice, slice, list[Any]]]:
         import torch
 
         with torch.no_grad():
@@ -201,10 +201,10 @@ class Flows:
                 for rows in _chunks(len(given)):
                     z = torch.as_tensor(self._noise(chosen, rows, seed), device=device)
                     one = self._given(given[rows], len(chosen), device)
-                    yield places, chosen, rows, self._layers.inverse(theta, orders, norms, z, one)
+                    yield places, rows, self._layers.inverse(theta, orders, norms, z, one)
 
     def _noise(self, members: Sequence[int], rows: slice, seed: int) -> NDArray[np.float32]:
-        """Return normal numbers, shape (members, features, rows): of a chunk, the first rows do not depend on the last."""
+        """Return normal numbers, shape (members, features, rows); the first rows of a chunk stay if more are drawn."""
         streams = [stream(seed, "flow", "draws", self.seeds[member], rows.start // CHUNK) for member in members]
         drawn = [one.standard_normal((rows.stop - rows.start, self.features), np.float32).T for one in streams]
         return np.stack(drawn)
@@ -236,9 +236,6 @@ class Flows:
         ones = np.ones((len(conditions), 1), np.float32)
         return _rows(np.concatenate([conditions, ones], 1), device).expand(members, -1, -1)
 
-    def _rows(self, name: str, values: ArrayLike, columns: int) -> NDArray[np.float32]:
-        return checked(name, values, columns)
-
     def state(self) -> dict[str, Any]:
         """Return arrays, numbers and texts that `from_state` restores it from."""
         arrays = {name: getattr(self, name) for name in ("parameters", "orders", "mean", "variance")}
@@ -268,7 +265,7 @@ def checked(name: str, values: ArrayLike, columns: int | None = None) -> NDArray
         If the shape is another one, or a number is not finite.
     """
     rows = np.asarray(values, np.float64)
-    if rows.ndim != 2 or columns is not None and rows.shape[1] != columns:
+    if rows.ndim != 2 or (columns is not None and rows.shape[1] != columns):
         raise DataError(f"{name} have the shape {rows.shape}; give (n, {'columns' if columns is None else columns})")
     with np.errstate(over="ignore"):
         found = rows.astype(np.float32)

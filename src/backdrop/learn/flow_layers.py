@@ -1,7 +1,7 @@
 """The layers of a conditional spline coupling flow, for many members at once.
 
-All parameters of a member are one row of a matrix, so that one optimiser, one norm of the gradient a member and one copy
-do for everything. Tensors have the shape (members, rows, events).
+All parameters of a member are one row of a matrix, so that one optimiser, one norm of the gradient and one copy do for
+everything. Tensors have the shape (members, rows, events).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Layers:
     conditions: int
 
     def moved(self, layer: int) -> int:
-        """Return how many features a layer transforms: every second one, beginning with the first or with the second."""
+        """Return how many features a layer transforms: every second one, from the first or the second on."""
         return max(1, (self.features + 1 - layer % 2) // 2)
 
     @cached_property
@@ -97,7 +97,7 @@ class Layers:
     @cached_property
     def penalised(self) -> NDArray[np.float32]:
         """1 for the parameters of the networks, 0 for the others, shape (size,)."""
-        return np.repeat(np.float32(["." in name for name in self.shapes]), self.sizes)
+        return np.repeat(np.array(["." in name for name in self.shapes], np.float32), self.sizes)
 
     def initial(self, seeds: Sequence[int]) -> NDArray[np.float32]:
         """Return the parameters that training begins with, shape (members, size): every spline is near the identity."""
@@ -131,13 +131,13 @@ class Layers:
 
     def parts(self, theta: Tensor) -> dict[str, Tensor]:
         """Return the parameters by name, each of shape (members, *shape)."""
-        pieces = theta.split(self.sizes, dim=1)
+        pieces = torch.split(theta, self.sizes, dim=1)
         return {
             name: piece.reshape(-1, *shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
     def linear(self, parts: dict[str, Tensor], orders: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the matrices P L U of all layers, (members, layers, features, features), and log |det| of their product."""
+        """Return the matrices P L U, (members, layers, features, features), and log |det| of their product."""
         raw = parts["linear"]
         diagonal = softplus(raw.diagonal(dim1=2, dim2=3)) + spline.LEAST
         lower = raw.tril(-1) + torch.eye(self.features, dtype=raw.dtype, device=raw.device)
@@ -182,7 +182,7 @@ class Layers:
                 shift = torch.baddbmm(shift, matrix, parts["offset"][:, i - 1, :, None])
                 matrix = matrix * factor[:, None, :]
             x = torch.baddbmm(shift, matrix, x)
-            moved, kept = x.split([self.moved(i), self.features - self.moved(i)], dim=1)
+            moved, kept = torch.split(x, [self.moved(i), self.features - self.moved(i)], dim=1)
             raw = self.conditioner(parts, i, torch.cat([kept, conditions], 1), dropout)
             y, log_det = spline.forward(moved, raw, self.flow.bound, self.scale)
             x = torch.cat([y, kept], 1)
@@ -213,7 +213,7 @@ class Layers:
         gains = softplus(parts["gain"]) + spline.LEAST
         steps = [z]
         for i in reversed(range(self.flow.layers)):
-            moved, kept = z.split([self.moved(i), self.features - self.moved(i)], dim=1)
+            moved, kept = torch.split(z, [self.moved(i), self.features - self.moved(i)], dim=1)
             raw = self.conditioner(parts, i, torch.cat([kept, conditions], 1), None)
             y = torch.cat([spline.inverse(moved, raw, self.flow.bound, self.scale), kept], 1)
             z = torch.bmm(inverses[:, i], y - parts["shift"][:, i, :, None])

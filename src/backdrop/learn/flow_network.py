@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from . import _spline_kernels as kernels
+from . import _network_kernels as kernels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,9 +88,9 @@ def hash_mask(x: Tensor, starts: NDArray[np.uint32], threshold: int) -> Tensor:
     low = 2**32 - 1
     place = torch.arange(x[0].numel(), device=x.device).view(1, *x.shape[1:])
     start = torch.as_tensor(starts.astype(np.int64), device=x.device)[:, None, None]
-    z = (place * 0x9E3779B9 + start) & low
-    z = ((z ^ (z >> 16)) * 0x7FEB352D) & low
-    z = ((z ^ (z >> 15)) * 0x846CA68B) & low
+    z = (place * kernels.STEP + start) & low
+    z = ((z ^ (z >> 16)) * kernels.FIRST) & low
+    z = ((z ^ (z >> 15)) * kernels.SECOND) & low
     return (z ^ (z >> 16)) >= threshold
 
 

@@ -74,7 +74,8 @@ class _Forward(torch.autograd.Function):
         x, raw = ctx.saved_tensors
         by_y, by_log_det = map(_array, gradients)
         by_x, by_raw = torch.empty_like(x), torch.empty_like(raw)
-        kernels.spline_backward(x.numpy(), raw.numpy(), *ctx.constants, by_y, by_log_det, by_x.numpy(), by_raw.numpy())
+        bound, scale = ctx.constants
+        kernels.spline_backward(x.numpy(), raw.numpy(), bound, scale, by_y, by_log_det, by_x.numpy(), by_raw.numpy())
         return by_x, by_raw, None, None
 
 
@@ -116,7 +117,7 @@ def _bin(x: Tensor, raw: Tensor, bound: float, scale: float, *, inverse: bool) -
     rows = raw.shape[1] // features
     bins = (rows + 1) // 3
     raw = raw.reshape(members, features, rows, n)
-    wide, high, inner = raw.split([bins, bins, bins - 1], dim=2)
+    wide, high, inner = torch.split(raw, [bins, bins, bins - 1], dim=2)
     edge = math.log(math.expm1(1.0 - LEAST))
     slopes = LEAST + softplus(pad(inner, (0, 0, 1, 1), value=edge))
     widths, heights = (2.0 * bound * (LEAST + (1.0 - bins * LEAST) * softmax(scale * one, 2)) for one in (wide, high))

@@ -18,7 +18,7 @@ from .flow import Flow, Flows, checked
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from .train_loop import Data
+    from .train_state import Data
 
     Array = NDArray[np.float64]
 
@@ -92,8 +92,9 @@ def fit_flows(
     """Train the members of an ensemble by maximum likelihood, all of them in this process.
 
     Each member minimises ``- sum w log p(values | conditions) / sum w`` plus the decay, on its own weights and its own
-    share of the events, and keeps the parameters with the best likelihood of the events that it holds out. A member does
-    not depend on the others. Rows whose weight is zero for a member are left out, so that they touch no batch norm.
+    share of the events, and keeps the parameters with the best likelihood of the events that it holds out. A member
+    does not depend on the others. Rows whose weight is zero for a member are left out, and the means and variances of
+    the batch norms are weighted.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def _data(
     training: Training,
     seeds: list[int],
 ) -> Data:
-    from .train_loop import Data
+    from .train_state import Data
 
     x, given = checked("values", values), checked("conditions", conditions)
     weight = _weights(weights, len(seeds), len(x))
@@ -174,7 +175,7 @@ def _weights(weights: ArrayLike, members: int, n: int) -> Array:
     if not (np.isfinite(found) & (found >= 0.0)).all():
         member, row = np.argwhere(~(np.isfinite(found) & (found >= 0.0)))[0]
         raise DataError(
-            f"the weight of row {row} for member {member} is {found[member, row]:g}; a likelihood needs weights that are "
-            "not negative: make a positive-weight sample first"
+            f"the weight of row {row} for member {member} is {found[member, row]:g}; a likelihood needs "
+            "weights that are not negative: make a positive-weight sample first"
         )
     return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .flow import Flow
     from .train import Training
-    from .train_loop import Data
+    from .train_state import Data
 
 __all__ = ["Checkpoint"]
 

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from ..tasks import named_seed, stream
 from .flow import CHUNK, GROUP, Flow, Flows
 from .flow_layers import Layers, Norms
 from .flow_network import Dropout
+from .train_state import ACTIVE, FAILED, MOVED, STOPPED, Data, State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from .train import Training
     from .train_files import Checkpoint
 
-__all__ = ["Data", "State", "Trainer", "one_thread"]
+__all__ = ["Trainer", "one_thread"]
 
-ACTIVE, STOPPED, FAILED = 0, 1, 2
 HALVINGS = 3
 """How often a member that diverges goes on with half the rate before it is given up."""
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
-_MOVED = ("theta", "first", "second", "mean", "variance", "count")
 _MASK = 2**64 - 1
 
 
@@ -47,85 +45,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the members are trained on.
-
-    Attributes
-    ----------
-    table
-        Values, conditions and a column of 1, shape (n, features + conditions + 1).
-    features
-        How many of the columns are values.
-    weights
-        Shape (members, n), of mean 1 over the training rows of each member.
-    trained, held_out
-        The rows of each member whose weight is not zero.
-    seeds
-        One a member.
-    """
-
-    table: NDArray[np.float32]
-    features: int
-    weights: NDArray[np.float32]
-    trained: Sequence[NDArray[np.int64]]
-    held_out: Sequence[NDArray[np.int64]]
-    seeds: Sequence[int]
-
-
-@dataclass
-class State:
-    """All that changes in the training; the first axis of each tensor are the members.
-
-    Attributes
-    ----------
-    theta, first, second
-        Parameters, and the moments of their gradient, shape (members, size).
-    mean, variance
-        Of the batch norms, shape (members, layers - 1, features).
-    count
-        Steps that were made.
-    halvings, status, stale
-        How often the rate was halved; active, stopped or failed; epochs since the best.
-    best, best_theta, best_mean, best_variance
-        The best likelihood of the held-out events, and what gave it.
-    train, held_out
-        The history, shape (members, epochs).
-    epoch
-        Epochs that are done, shape ().
-    """
-
-    theta: Tensor
-    first: Tensor
-    second: Tensor
-    mean: Tensor
-    variance: Tensor
-    count: Tensor
-    halvings: Tensor
-    status: Tensor
-    stale: Tensor
-    best: Tensor
-    best_theta: Tensor
-    best_mean: Tensor
-    best_variance: Tensor
-    train: Tensor
-    held_out: Tensor
-    epoch: Tensor
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all of it as arrays."""
-        return {one.name: getattr(self, one.name).cpu().numpy() for one in fields(self)}
-
-    @property
-    def active(self) -> list[int]:
-        """The members that are still trained."""
-        return [int(member) for member in torch.nonzero(self.status == ACTIVE)[:, 0]]
-
-    def copied(self) -> dict[str, Tensor]:
-        """Return a copy of what a step changes."""
-        return {name: getattr(self, name).clone() for name in _MOVED}
 
 
 class Trainer:
@@ -155,22 +74,25 @@ class Trainer:
         members, layers = len(self.data.seeds), self.layers
         theta = torch.as_tensor(layers.initial(self.data.seeds), device=self.device)
         mean = theta.new_zeros(members, layers.flow.layers - 1, layers.features)
-        numbers = [torch.zeros(members, dtype=torch.int64, device=self.device) for _ in range(4)]
-        history = [torch.full((members, self.epochs), math.nan, dtype=torch.float64) for _ in range(2)]
-        best = torch.full((members,), -math.inf, dtype=torch.float64)
+        numbers = torch.zeros(members, dtype=torch.int64, device=self.device)
+        history = torch.full((members, self.epochs), math.nan, dtype=torch.float64)
         return State(
-            theta,
-            torch.zeros_like(theta),
-            torch.zeros_like(theta),
-            mean,
-            torch.ones_like(mean),
-            *numbers,
-            best,
-            theta.clone(),
-            mean.clone(),
-            torch.ones_like(mean),
-            *history,
-            torch.zeros((), dtype=torch.int64),
+            theta=theta,
+            first=torch.zeros_like(theta),
+            second=torch.zeros_like(theta),
+            mean=mean,
+            variance=torch.ones_like(mean),
+            count=numbers,
+            halvings=numbers.clone(),
+            status=numbers.clone(),
+            stale=numbers.clone(),
+            best=torch.full((members,), -math.inf, dtype=torch.float64),
+            best_theta=theta.clone(),
+            best_mean=mean.clone(),
+            best_variance=torch.ones_like(mean),
+            train=history,
+            held_out=history.clone(),
+            epoch=torch.zeros((), dtype=torch.int64),
         )
 
     def run(self, checkpoint: Checkpoint | None = None, progress: Callable[[int, int], None] | None = None) -> Flows:
@@ -212,8 +134,8 @@ class Trainer:
     def _step(self, group: list[int], orders: Sequence[NDArray[np.int64]], step: int) -> Tensor:
         """Move a few members by one batch; return their losses."""
         rows, real = self._batch([orders[member] for member in group], step)
-        picked = self.table[rows].transpose(1, 2).contiguous()
-        x, conditions = picked.split([self.layers.features, picked.shape[1] - self.layers.features], dim=1)
+        picked = self.table[rows].transpose(1, 2)
+        x, conditions = self._parted(picked)
         weight = self.weights[torch.tensor(group)[:, None], rows] * real
         total = weight.sum(1, keepdim=True)
         share = torch.where(total > 0.0, weight / total, 1.0 / weight.shape[1])
@@ -242,6 +164,10 @@ class Trainer:
             rows[i, : len(part)], real[i, : len(part)] = part, 1.0
         return torch.as_tensor(rows, device=self.device), torch.as_tensor(real, device=self.device)
 
+    def _parted(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values, and the conditions with their row of 1."""
+        return table[:, : self.layers.features].contiguous(), table[:, self.layers.features :]
+
     def _dropout(self, group: list[int], step: int) -> Dropout | None:
         flow = self.layers.flow
         if flow.dropout == 0.0 or flow.blocks == 0:
@@ -266,11 +192,13 @@ class Trainer:
         members = _span(group)
         fine = torch.isfinite(losses) & torch.isfinite(gradient).all(1)
         bad = [member for member, good in zip(group, fine.tolist(), strict=True) if not good]
-        back = {name: self.before[name][bad] for name in _MOVED} if bad else {}
-        for name in _MOVED:
+        back = {name: self.before[name][bad] for name in MOVED} if bad else {}
+        for name in MOVED:
             self.before[name][members] = getattr(self.state, name)[members]
         self._adam(members, gradient, self._rate(step))
-        part = torch.where(seen, (1.0 / self.state.count[members]).clamp(min=self.training.momentum), 0.0)[:, None, None]
+        part = torch.where(seen, (1.0 / self.state.count[members]).clamp(min=self.training.momentum), 0.0)[
+            :, None, None
+        ]
         self.state.mean[members] = torch.lerp(self.state.mean[members], norms.mean, part)
         self.state.variance[members] = torch.lerp(self.state.variance[members], norms.variance, part)
         for name, values in back.items():
@@ -334,10 +262,10 @@ class Trainer:
                 picked, real = self._filled([one[start : start + CHUNK] for one in rows])
                 table = self.table[picked].transpose(1, 2)
                 weight = self.weights[torch.tensor(group)[:, None], picked] * real
-                x, conditions = table.split([self.layers.features, table.shape[1] - self.layers.features], dim=1)
+                x, conditions = self._parted(table)
                 norms = Norms(self.state.mean[group], self.state.variance[group])
                 log_prob, _ = self.layers.log_prob(
-                    self.state.theta[group], self.orders[group], x.contiguous(), conditions, norms=norms
+                    self.state.theta[group], self.orders[group], x, conditions, norms=norms
                 )
                 found += (log_prob.double() * weight).sum(1).cpu().numpy()
                 total += weight.double().sum(1).cpu().numpy()
