@@ -158,6 +158,25 @@ class Layers:
     ) -> tuple[Tensor, Norms]:
         """Return the logarithm of the density, shape (members, n), and the means and variances that were used.
 
+        Everything is as in `forward`.
+        """
+        z, log_det, used = self.forward(theta, orders, x, conditions, norms=norms, share=share, dropout=dropout)
+        base = -0.5 * (z * z).sum(1) - 0.5 * self.features * math.log(2.0 * math.pi)
+        return base + log_det, used
+
+    def forward(
+        self,
+        theta: Tensor,
+        orders: Tensor,
+        x: Tensor,
+        conditions: Tensor,
+        *,
+        norms: Norms | None = None,
+        share: Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> tuple[Tensor, Tensor, Norms]:
+        """Return the base values z(x), log |det dz/dx|, and the means and variances that were used.
+
         Parameters
         ----------
         theta, orders
@@ -166,11 +185,13 @@ class Layers:
             Shapes (members, features, n) and (members, conditions + 1, n): the last row of the conditions is 1.
         norms
             Those to use; without them they come from the events, each with its `share`, shape (members, n).
+        dropout
+            The units to leave out, if any.
         """
         parts = self.parts(theta)
         matrices, constant = self.linear(parts, orders)
         gains = softplus(parts["gain"]) + spline.LEAST
-        total = x.new_zeros(x.shape[0], x.shape[2])
+        log_det = x.new_zeros(x.shape[0], x.shape[2])
         used = []
         for i in range(self.flow.layers):
             matrix, shift = matrices[:, i], parts["shift"][:, i, :, None]
@@ -184,13 +205,11 @@ class Layers:
             x = torch.baddbmm(shift, matrix, x)
             moved, kept = torch.split(x, [self.moved(i), self.features - self.moved(i)], dim=1)
             raw = self.conditioner(parts, i, torch.cat([kept, conditions], 1), dropout)
-            y, log_det = spline.forward(moved, raw, self.flow.bound, self.scale)
-            x = torch.cat([y, kept], 1)
-            total = total + log_det
-        base = -0.5 * (x * x).sum(1) - 0.5 * self.features * math.log(2.0 * math.pi)
+            y, own = spline.forward(moved, raw, self.flow.bound, self.scale)
+            x, log_det = torch.cat([y, kept], 1), log_det + own
         means, variances = zip(*used, strict=True) if used else ((), ())
         stacked = Norms(_stacked(means, x, self.features), _stacked(variances, x, self.features))
-        return base + total + constant[:, None], stacked
+        return x, log_det + constant[:, None], stacked
 
     @property
     def scale(self) -> float:
