@@ -1,4 +1,4 @@
-"""Conditional spline flows of the thesis's size: training, draws, and the likelihood that is reached, against nflows."""
+"""Conditional spline flows of the thesis's size against nflows: training, draws, and the likelihood that is reached."""
 
 from __future__ import annotations
 

@@ -42,10 +42,11 @@ def rectify(x: Array, starts: NDArray[np.uint32], dropped: int, factor: float, o
     for member in range(members):
         for r in range(rows):
             values, to = x[member, r], out[member, r]
-            start = _u4(starts[member] + _u4(_u4(r * n) * _STEP))
+            # places run over the rows first, so that they do not depend on how many events there are
+            start, step = _u4(starts[member] + _u4(_u4(r) * _STEP)), _u4(_u4(rows) * _STEP)
             if dropped > 0:
                 for i in range(n):
-                    z = _u4(_u4(i) * _STEP + start)
+                    z = _u4(_u4(i) * step + start)
                     z = _u4(_u4(z ^ _u4(z >> _u4(16))) * _FIRST)
                     z = _u4(_u4(z ^ _u4(z >> _u4(15))) * _SECOND)
                     z = _u4(z ^ _u4(z >> _u4(16)))

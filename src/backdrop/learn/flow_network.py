@@ -86,7 +86,8 @@ def _with_ones(x: Tensor) -> Tensor:
 def hash_mask(x: Tensor, starts: NDArray[np.uint32], threshold: int) -> Tensor:
     """Return which values `kernels.rectify` does not leave out, for any device."""
     low = 2**32 - 1
-    place = torch.arange(x[0].numel(), device=x.device).view(1, *x.shape[1:])
+    rows, n = x.shape[1:]
+    place = torch.arange(n, device=x.device) * rows + torch.arange(rows, device=x.device)[:, None]
     start = torch.as_tensor(starts.astype(np.int64), device=x.device)[:, None, None]
     z = (place * kernels.STEP + start) & low
     z = ((z ^ (z >> 16)) * kernels.FIRST) & low

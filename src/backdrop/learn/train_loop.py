@@ -105,7 +105,7 @@ class Trainer:
         """
         with one_thread():
             if checkpoint and (arrays := checkpoint.read()):
-                self.state = State(**{name: torch.as_tensor(one, device=self.device) for name, one in arrays.items()})
+                self.state = State(**{name: torch.tensor(one, device=self.device) for name, one in arrays.items()})
             while int(self.state.epoch) < self.epochs and self.state.active:
                 self.run_epoch()
                 if checkpoint:
