@@ -137,6 +137,22 @@ def test_each_member_holds_out_its_own_share() -> None:
     assert len(set(data.held_out[0]) & set(data.held_out[1])) < 200
 
 
+def test_small_samples_have_more_epochs_and_more_patience() -> None:
+    one = trainer(1, Training(batch=100, epochs=10, steps=100, patience=3))
+    assert (one.steps, one.epochs, one.patience) == (4, 25, 8)
+    assert (trainer(1).epochs, trainer(1).patience) == (SHORT.epochs, SHORT.patience)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_device_gives_the_same(tmp_path: Path) -> None:
+    here, there = trained(5), trained(5, device="cuda", checkpoint=tmp_path)
+    np.testing.assert_allclose(there.history["held_out"], here.history["held_out"], atol=1e-3)
+    x, given, _ = sample()
+    np.testing.assert_allclose(here.log_prob(x, given, device="cuda"), here.log_prob(x, given), atol=1e-4)
+    np.testing.assert_allclose(here.sample(given, seed=1, device="cuda"), here.sample(given, seed=1), atol=1e-4)
+
+
 # ---- members that diverge --------------------------------------------------------------------------------------------
 
 

@@ -137,11 +137,13 @@ class Flows:
         """
         import torch
 
+        from .flow_layers import one_thread
+
         x, given = checked("values", values, self.features), checked("conditions", conditions, self.conditions)
         if len(x) != len(given):
             raise DataError(f"there are {len(x)} rows of values but {len(given)} of conditions")
         found = np.empty((len(self), len(x)))
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             for members, theta, orders, norms in self._groups(device):
                 for rows in _chunks(len(x)):
                     one = _rows(x[rows], device).expand(len(theta), -1, -1)
@@ -195,7 +197,9 @@ class Flows:
     ) -> Iterator[tuple[slice, slice, list[Any]]]:
         import torch
 
-        with torch.no_grad():
+        from .flow_layers import one_thread
+
+        with one_thread(), torch.no_grad():
             for places, theta, orders, norms in self._groups(device, which):
                 chosen = which[places]
                 for rows in _chunks(len(given)):

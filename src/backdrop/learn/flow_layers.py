@@ -7,7 +7,8 @@ everything. Tensors have the shape (members, rows, events).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,24 @@ if TYPE_CHECKING:
 
     from .flow import Flow
 
-__all__ = ["Dropout", "Layers", "Norms"]
+__all__ = ["Layers", "Norms", "one_thread"]
 
 EPSILON = 1e-5
 """Added to the variances of the batch norm."""
 
 _UNIT = math.log(math.expm1(1.0 - spline.LEAST))
 """What the softplus takes to 1 - LEAST."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: the order of its sums would depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

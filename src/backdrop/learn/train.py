@@ -44,7 +44,8 @@ class Training:
     held_out
         The share of the events, by a hash of (seed, key), that a member is not trained on.
     patience
-        Epochs without a better likelihood of the held-out events after which a member stops.
+        Epochs without a better likelihood of the held-out events after which a member stops; more where `steps` asks
+        for more epochs.
     clip
         The largest norm of a member's gradient; a larger one is scaled down.
     momentum

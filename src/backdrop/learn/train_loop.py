@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from .._kernels import mix
 from ..errors import FitError
 from ..tasks import named_seed, stream
 from .flow import CHUNK, GROUP, Flow, Flows
-from .flow_layers import Layers, Norms
+from .flow_layers import Layers, Norms, one_thread
 from .flow_network import Dropout
 from .train_state import ACTIVE, FAILED, MOVED, STOPPED, Data, State
 
@@ -27,24 +26,13 @@ if TYPE_CHECKING:
     from .train import Training
     from .train_files import Checkpoint
 
-__all__ = ["Trainer", "one_thread"]
+__all__ = ["Trainer"]
 
 HALVINGS = 3
 """How often a member that diverges goes on with half the rate before it is given up."""
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _MASK = 2**64 - 1
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: the order of its sums would depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Trainer:
@@ -69,6 +57,11 @@ class Trainer:
     def epochs(self) -> int:
         """How many epochs there are at the most."""
         return max(self.training.epochs, math.ceil(self.training.steps / self.steps))
+
+    @cached_property
+    def patience(self) -> int:
+        """How many epochs a member may not become better; more where there are more epochs than the settings name."""
+        return math.ceil(self.training.patience * self.epochs / self.training.epochs)
 
     def _start(self) -> State:
         members, layers = len(self.data.seeds), self.layers
@@ -105,7 +98,7 @@ class Trainer:
         """
         with one_thread():
             if checkpoint and (arrays := checkpoint.read()):
-                self.state = State(**{name: torch.tensor(one, device=self.device) for name, one in arrays.items()})
+                self.state = self.state.restored(arrays)
             while int(self.state.epoch) < self.epochs and self.state.active:
                 self.run_epoch()
                 if checkpoint:
@@ -145,10 +138,7 @@ class Trainer:
         )
         size = torch.tensor([len(orders[member]) / self.steps for member in group], device=self.device)
         losses = -(log_prob * weight).sum(1) / size
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        gradient = theta.grad
-        if gradient is None:
-            raise FitError("the flow's loss has no gradient")
+        (gradient,) = torch.autograd.grad(losses.sum(), theta)
         self._move(group, gradient, norms, losses.detach(), total[:, 0] > 0.0, step)
         return losses.detach().cpu().double()
 
@@ -250,7 +240,7 @@ class Trainer:
                     getattr(state, f"best_{name}")[member] = getattr(state, name)[member]
             else:
                 state.stale[member] += 1
-            if state.status[member] == ACTIVE and state.stale[member] >= self.training.patience:
+            if state.status[member] == ACTIVE and state.stale[member] >= self.patience:
                 state.status[member] = STOPPED
 
     def likelihood(self, group: list[int]) -> Tensor:

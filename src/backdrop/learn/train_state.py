@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,11 @@ class State:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all of it as arrays."""
         return {one.name: getattr(self, one.name).cpu().numpy() for one in fields(self)}
+
+    def restored(self, arrays: Mapping[str, NDArray[Any]]) -> State:
+        """Return the state that the arrays hold, each on the device that this one's is on."""
+        # copied into torch's own memory: its alignment decides how sums are ordered
+        return State(**{name: torch.tensor(one, device=getattr(self, name).device) for name, one in arrays.items()})
 
     @property
     def active(self) -> list[int]:
