@@ -122,9 +122,7 @@ def test_the_error_of_the_flows_is_what_it_says(error: Any, size: float) -> None
     model = fitted(Setup(method, draw(3)), seed=3)
     alone = [CHANNEL.fill(one.predict(draw(3), SR))[0] for one in model.replicas["flow"]]
     assert np.allclose(found.replicas["flow"], alone)
-    members = np.stack(
-        [CHANNEL.fill(replace(model, shares=row).predict(draw(3), SR))[0] for row in np.eye(3)]
-    )
+    members = np.stack([CHANNEL.fill(replace(model, shares=row).predict(draw(3), SR))[0] for row in np.eye(3)])
     assert np.allclose(found.nominal, members.mean(axis=0))
     centred = members - members.mean(axis=0)
     assert np.allclose(found.replicas["flow"] - found.nominal, size * centred)
@@ -166,7 +164,9 @@ def test_a_plane_of_two_masses_and_the_sample_boundary() -> None:
     found = estimate(Setup(method, data), [Channel("SR", circle & sample)], seed=1).total("SR")
     true = len(data.select(circle))
     assert abs(found.value - true) < 4 * np.hypot(found.total, np.sqrt(true))
-    wide = fitted(Setup(method, data), seed=1).predict(data, Region("box", "(m1 > 60) & (m1 < 140) & (m2 > 60) & (m2 < 140)"))
+    wide = fitted(Setup(method, data), seed=1).predict(
+        data, Region("box", "(m1 > 60) & (m1 < 140) & (m2 > 60) & (m2 < 140)")
+    )
     assert sample.mask(wide.columns).all() and len(wide)
 
 
@@ -226,7 +226,7 @@ def test_undefined_features_are_named() -> None:
     columns["u"] = np.where(np.arange(len(columns["u"])) == 7, -1.0, columns["u"])
     columns["tag"] = np.ones_like(columns["tag"])
     columns["m"] = np.where(np.arange(len(columns["u"])) == 7, 70.0, columns["m"])
-    with pytest.raises(DataError, match="column 'u' has 1 of .* values that are not above the offset 0"):
+    with pytest.raises(DataError, match=r"column 'u' has 1 of .* values that are not above the offset 0"):
         fitted(Setup(ONE, Events.of(columns)), seed=1)
 
 

@@ -197,11 +197,9 @@ class Interpolate:
         """
         seed = int(rng.integers(2**63))
         rows = events.require(self.training, self.columns)
-        plane = fit_plane(
-            rows, self.axes, self.category, self.blind, self.within, self.process, stream(seed, "plane")
-        )
+        plane = fit_plane(rows, self.axes, self.category, self.blind, self.within, self.process, stream(seed, "plane"))
         kinds, _ = plane.index(rows.columns)
-        number = np.bincount(kinds, rows.weight, len(plane.values))
+        number = np.bincount(kinds, rows.weight, len(plane.values)).astype(float)
         error = np.sqrt(np.bincount(kinds, rows.weight**2, len(plane.values)))
         weight, notes = self._positive(rows, seed)
         scale = Scale.fit(self.features, rows.columns, weight)
@@ -219,9 +217,7 @@ class Interpolate:
         found = self.positive.fit(np.stack(columns, axis=1), rows.weight, rows.key, seed=named_seed(seed, "positive"))
         return found.weights, found.warnings
 
-    def _train(
-        self, rows: Events, weight: Array, plane: Plane, conditions: Scale, scale: Scale, seed: int
-    ) -> Flows:
+    def _train(self, rows: Events, weight: Array, plane: Plane, conditions: Scale, scale: Scale, seed: int) -> Flows:
         values, _ = scale.forward(rows.columns)
         known = _conditions(plane, conditions, rows.columns)
         seeds = [named_seed(seed, "flow", member) for member in range(self.members)]
@@ -370,8 +366,8 @@ class InterpolateModel:
         texts = [*self.notes, *self.plane.warnings]
         if self.flows.failed:
             texts.append(
-                f"{len(self.flows.failed)} of {len(self.flows.failed) + len(self.flows)} flows could not be trained and "
-                "are left out; lower the learning rate"
+                f"{len(self.flows.failed)} of {len(self.flows.failed) + len(self.flows)} flows could not be trained "
+                "and are left out; lower the learning rate"
             )
         return tuple(texts)
 
@@ -464,7 +460,8 @@ class InterpolateModel:
 
     def _without_features(self, known: Mapping[str, Any]) -> Composite:
         blank = np.full(len(known[self.plane.axes[0].name]), np.nan)
-        unknown = dict.fromkeys((*self._names, MEMBER, *[self.plane.category] * bool(self.plane.category)), blank)
+        category = () if self.plane.category is None else (self.plane.category,)
+        unknown = dict.fromkeys((*self._names, MEMBER, *category), blank)
         return Composite({**unknown, **known}, self._derived)
 
     def _features(self, known: Mapping[str, Any], index: NDArray[np.int64], block: int) -> dict[str, Any]:
@@ -478,7 +475,8 @@ class InterpolateModel:
 
     def _stored(self, region: Region) -> list[str]:
         """Return what is kept of the rows in a region; what else is derived comes back where it is asked for."""
-        known = [axis.name for axis in self.plane.axes] + [self.plane.category] * (self.plane.category is not None)
+        known = [axis.name for axis in self.plane.axes]
+        known += [] if self.plane.category is None else [self.plane.category]
         return [*known, *self._names, MEMBER, *(name for name in self.derived if name in region.columns)]
 
     def _events(self, columns: Mapping[str, Any], weight: Array, key: NDArray[np.uint64]) -> Events:
