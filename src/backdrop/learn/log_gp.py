@@ -123,7 +123,7 @@ class LogGaussianProcess:
         FitError
             If the mode of the posterior is not found.
         """
-        from scipy.optimize import minimize
+        from scipy.optimize import Bounds, minimize
 
         x = check_points(points)
         y = np.asarray(yields, np.float64)
@@ -138,12 +138,12 @@ class LogGaussianProcess:
                 "size"
             )
         search = _Search(self, x, y, v, float(squares.sum() / y.sum()))
-        starts = [search.middle, *rng.uniform(*search.limits, (self.restarts, len(search.middle)))]
-        options = {"ftol": 1e-10, "gtol": 1e-5, "maxiter": 200}
-        limits = list(zip(*search.limits, strict=True))
+        low, high = search.limits
+        starts = [search.middle, *rng.uniform(low, high, (self.restarts, len(low)))]
+        bounds = Bounds(low, high)
 
         def ended(start: Array) -> Any:
-            return minimize(search.loss, start, jac=True, method="L-BFGS-B", bounds=limits, options=options)
+            return minimize(search.loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-10})
 
         return search.posterior(min(map(ended, starts), key=lambda one: float(one.fun)).x)
 

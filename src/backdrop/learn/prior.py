@@ -100,7 +100,7 @@ class Prior:
 
     @cached_property
     def _lower(self) -> Array:
-        return np.linalg.cholesky(self._correlation(self.chosen, self.chosen))
+        return np.asarray(np.linalg.cholesky(self._correlation(self.chosen, self.chosen)))
 
     def _correlation(self, a: Array, b: Array) -> Array:
         return self.kernel(_gaps(a @ self.metric.T, b @ self.metric.T).sum(axis=0))[0]
