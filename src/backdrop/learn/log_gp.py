@@ -208,7 +208,10 @@ class LogPosterior:
         """Return rates drawn from the posterior, at points, shape (number, m)."""
         x = self.prior.check(points)
         root = self._root(x)
-        moved = rng.standard_normal((root.shape[1], number)).T @ root.T
+        # the symmetric root does not know which points the columns belong to, so draws move little where the fit does
+        sizes, directions = np.linalg.eigh(root @ root.T)
+        symmetric = (directions * np.sqrt(np.maximum(sizes, 0.0))) @ directions.T
+        moved = rng.standard_normal((number, len(x))) @ symmetric
         return np.asarray(np.exp(self.level + self._basis(x) @ self.weights + moved))
 
     def state(self) -> dict[str, Any]:
