@@ -171,7 +171,7 @@ def test_a_region_beyond_the_box_is_refused(model: InterpolateModel) -> None:
         ({"blind": SR}, r"region 'SR' \(blind\) reads 'v', which is no conditioning variable; it may read m"),
         ({"within": Region("cut", "u > 1")}, r"region 'cut' \(within\) reads 'u'"),
         ({"features": ()}, "at least one feature"),
-        ({"features": (Feature("m"),)}, "feature 'm' is a condition, the category or another feature already"),
+        ({"features": (Feature("m"),)}, "feature 'm' is a condition, the category or another column already"),
         ({"features": (Feature("u"), Feature("u"))}, "feature 'u' is a condition"),
         ({"category": "u"}, "feature 'u' is a condition"),
         ({"derived": {"x": "z + u"}}, "derived variable 'x' reads 'z', which is neither drawn nor derived"),

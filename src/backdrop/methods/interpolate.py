@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ..errors import ConfigError, CutError, nearest
+from ..errors import ConfigError, CutError
 from ..events import Events, bootstrap_counts, event_keys
-from ..io import Composite, Derived
+from ..io import Composite, Derived, check_drawn
 from ..learn.flow import Flow, Flows
 from ..learn.gp import GaussianProcess
 from ..learn.log_gp import LogGaussianProcess
@@ -20,7 +20,7 @@ from ..learn.positive import Positive
 from ..learn.scale import Feature, Scale
 from ..learn.train import Training, fit_flows
 from ..region import Region
-from ..tasks import checkpoint, fingerprint, named_seed, stream
+from ..tasks import checkpoint, named_seed, report, stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +89,7 @@ class Interpolate:
     draws
         How many points of the plane are drawn for each category; each member draws its features for all of them.
     device
-        Where the flows are trained and drawn from: ``cpu``, ``cuda``, or ``cuda:1``.
+        Where the flows are trained: ``cpu``, ``cuda``, or ``cuda:1``.
 
     Assumes
     -------
@@ -143,23 +143,14 @@ class Interpolate:
                     f"it may read {', '.join(names)}"
                 )
         self._check_numbers()
-        known = [*names, *([self.category] if self.category else [])]
+        known = [*names, MEMBER, *([self.category] if self.category else [])]
         for one in self.features:
             if one.name in known:
-                raise ConfigError(f"feature '{one.name}' is a condition, the category or another feature already")
+                raise ConfigError(f"feature '{one.name}' is a condition, the category or another column already")
             known.append(one.name)
         if not self.features:
             raise ConfigError("Interpolate needs at least one feature besides the conditioning variables")
-        for name, expression in self.derived.items():
-            for column in Derived(name, expression).columns:
-                if column not in known:
-                    raise ConfigError(
-                        f"derived variable '{name}' reads '{column}', which is neither drawn nor derived before it"
-                        f"{nearest(column, known)}; there is {', '.join(known)}"
-                    )
-            if name in (*known, MEMBER):
-                raise ConfigError(f"derived variable '{name}' is drawn or derived already; give it another name")
-            known.append(name)
+        check_drawn(self.derived, known)
 
     def _check_numbers(self) -> None:
         if self.members < 1 or (self.members < 2 and self.error != "none"):
@@ -224,10 +215,9 @@ class Interpolate:
         weights = np.broadcast_to(weight, (self.members, len(weight)))
         if self.error == "bootstrap":
             weights = weights * bootstrap_counts(rows.key, seeds)
-        place = checkpoint(fingerprint((values, known, weights, rows.key, self.flow, self.train, seeds)))
         return fit_flows(
             values, known, weights, rows.key, flow=self.flow, training=self.train, seeds=seeds,
-            device=self.device, checkpoint=place,
+            device=self.device, checkpoint=checkpoint("flows"), progress=partial(report, "training flows"),
         )  # fmt: skip
 
 
