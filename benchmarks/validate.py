@@ -38,6 +38,7 @@ from .intervals import IntervalEnsemble
 from .leptons import LikelihoodEnsemble, MatrixEnsemble
 from .phi_gamma_ensemble import ENSEMBLES
 from .signals import SIGNALS
+from .signed import SignedEnsemble, SignedToy
 
 KEPT = Path(__file__).resolve().parent / ".validate"
 STEP = 100
@@ -243,6 +244,13 @@ VALIDATIONS: Mapping[str, Validation] = {
         replace(TWELVE, pairs=2e6, background=60_000.0, random=300.0, tail=0.1, background_shares=(1 / 12,) * 12),
         seed=20_266,
         toys=2000,
+    ),
+    "positive": SignedEnsemble(
+        "Positive weights of signed samples, a quarter of the weight negative: total, bins and cells, and refusals",
+        SignedToy(),
+        seed=20_268,
+        members=25,
+        toys=200,
     ),
     **SIGNALS,
     **ENSEMBLES,
