@@ -38,6 +38,7 @@ MODULES = (
     "backdrop.learn.distortions",
     "backdrop.learn.resonance",
     "backdrop.learn.kernel",
+    "backdrop.learn.positive",
     "backdrop.methods.ancestral",
     "backdrop.synthetic",
     "backdrop.validation",
