@@ -21,7 +21,7 @@ SEED = 7
 def rows() -> list[Row]:
     """Give a row for the draws, and one for all that follows from them."""
     toy = PhiGamma()
-    model = fitted(Setup(kernel(DRAWS), toy.draw(seed=SEED)), seed=SEED)
+    model = fitted(Setup(kernel(DRAWS, paper=True), toy.draw(seed=SEED)), seed=SEED)
     plain = Plain(model)
     channel = Channel("SR", toy.selection.sr, (hist.axis.Regular(35, 50, 400, name="m"),))
 
