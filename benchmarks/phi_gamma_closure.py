@@ -47,7 +47,7 @@ class ClosureEnsemble:
 
     A yield holds if its bias is below the spread of a single data set, χ² if its mean is within three errors of the
     expected one, and the correlation of a pair that shares a template within 0.02. Other pairs are told where they
-    differ by 0.01.
+    differ by 0.01. The graph of table 2 is reported; the case study's own one is held to all of it.
     """
 
     title: str
@@ -77,7 +77,9 @@ class ClosureEnsemble:
             "of": self.toys,
             "seed": self.seed,
             "draws": self.draws,
-            "met": all(row["met"] for row in (*yields, *spectra, *pairs) if "met" in row),
+            "met": all(
+                row.get("met", True) for row in (*yields, *spectra, *pairs) if not CASES[row["case"]][1]
+            ),
             "yields": yields,
             "spectra": spectra,
             "correlations": pairs,
