@@ -77,9 +77,7 @@ class ClosureEnsemble:
             "of": self.toys,
             "seed": self.seed,
             "draws": self.draws,
-            "met": all(
-                row.get("met", True) for row in (*yields, *spectra, *pairs) if not CASES[row["case"]][1]
-            ),
+            "met": all(row.get("met", True) for row in (*yields, *spectra, *pairs) if not CASES[row["case"]][1]),
             "yields": yields,
             "spectra": spectra,
             "correlations": pairs,

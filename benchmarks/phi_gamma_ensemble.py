@@ -228,9 +228,7 @@ ENSEMBLES: Mapping[str, PhiGammaEnsemble | InjectionEnsemble | ClosureEnsemble] 
         "Ancestral sampling on φγ: an injected peak at 125 GeV, strength 1 for 50 expected events in the signal region",
         seed=20_284,
     ),
-    "phi_gamma_injection_table2": _injection(
-        "The same with the graph of the paper's table 2", seed=20_281, paper=True
-    ),
+    "phi_gamma_injection_table2": _injection("The same with the graph of the paper's table 2", seed=20_281, paper=True),
     "phi_gamma_closure": ClosureEnsemble(
         "Ancestral sampling on φγ: yields, χ² and correlations, against what data sets drawn from a kernel give",
         seed=20_285,

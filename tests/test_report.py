@@ -27,6 +27,7 @@ from backdrop.plot import Label
 from backdrop.report.markup import Cell, element, prose, table, unformatted
 from backdrop.report.words import Verdict, measured, rounded
 from backdrop.results import Results
+from backdrop.validation import Pulls
 from tests.plot.samples import checks, closed, estimate, fitted, rows
 
 SECTIONS = (
@@ -55,6 +56,7 @@ def results():
         observed={"abcd": {"SR": None, "VR": seen}, "a_method_with_quite_a_long_name": {"SR": None, "VR": seen}},
         fits={"abcd": fitted()},
         maps={"abcd": (factor(),)},
+        pulls={"abcd": Pulls(("mu",), np.array([[0.5], [0.25], [-1.0]]), np.ones((3, 1)), np.zeros((3, 1)))},
         rankings={"abcd": {next(iter(fitted().impacts)): Impact(0.123, -0.456)}},
         checks=checks(),
         cards={"abcd": card(ABCD)},

@@ -9,6 +9,7 @@ from backdrop.errors import ArtifactError
 from backdrop.inference import Impact
 from backdrop.results import Results
 from backdrop.tasks import fingerprint
+from backdrop.validation import Pulls
 from tests.plot.samples import checks, closed, estimate, fitted, rows
 
 
@@ -23,6 +24,7 @@ def results(**changes):
         "observed": {"abcd": {"SR": None, "VR": np.stack(counts)}},
         "fits": {"abcd": fitted()},
         "rankings": {"abcd": {"stat": Impact(0.25, -0.5)}},
+        "pulls": {"abcd": Pulls(("mu",), np.array([[0.5], [np.nan], [-1.0]]), np.ones((3, 1)), np.zeros((3, 1)))},
         "checks": checks(),
         "cards": {"abcd": {"summary": "Four regions."}},
         "settings": {"abcd": {"kappa": "1.0"}},

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .inference import FitResult, Impact
-    from .validation import Closure
+    from .validation import Closure, Pulls
 
     Array = NDArray[np.float64]
 
@@ -57,6 +57,8 @@ class Results:
         Method to fit.
     rankings
         Method to the parameters of its fit that move the signal strength most, with their impacts.
+    pulls
+        Method to the pulls of its signal strength from zero, over samples that were drawn anew.
     maps
         Method to the efficiencies, factors or rates it rests on.
     graphs
@@ -84,6 +86,7 @@ class Results:
     observed: Mapping[str, Mapping[str, Array | None]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
     rankings: Mapping[str, Mapping[str, Impact]] = field(default_factory=dict)
+    pulls: Mapping[str, Pulls] = field(default_factory=dict)
     maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
     graphs: Mapping[str, tuple[Template, ...]] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
@@ -127,6 +130,7 @@ class Results:
             "estimates": {name: _yields(one) for name, one in self.estimates.items()},
             "closures": {name: found for name in self.methods if (found := self._closures(name))},
             "fit": {name: _fit(one, self.rankings.get(name, {})) for name, one in self.fits.items()},
+            **({"pulls": {name: _pulls(one) for name, one in self.pulls.items()}} if self.pulls else {}),
             "blinding": _strict(self.blinding),
             **_strict(self.checks.to_json()),
         }
@@ -194,6 +198,7 @@ class Results:
             "observed": _encode({m: dict(found) for m, found in self.observed.items()}),
             "fits": _encode({name: one.state() for name, one in self.fits.items()}),
             "rankings": _encode(self.rankings),
+            "pulls": _encode({name: one.state() for name, one in self.pulls.items()}),
             "maps": _encode({name: [one.state() for one in found] for name, found in self.maps.items()}),
             "graphs": _encode({name: [one.state() for one in found] for name, found in self.graphs.items()}),
             "checks": _encode(self.checks.state()),
@@ -205,7 +210,7 @@ class Results:
         cls, parts: Mapping[str, Any], estimates: Mapping[str, Estimate], provenance: Mapping[str, Any]
     ) -> Results:
         from .inference import FitResult, Impact
-        from .validation import Closure
+        from .validation import Closure, Pulls
 
         closures = _decode(parts["closures"])
         return cls(
@@ -222,6 +227,7 @@ class Results:
                 name: {parameter: Impact(*one) for parameter, one in found.items()}
                 for name, found in _decode(parts.get("rankings", {})).items()
             },
+            pulls={name: Pulls.from_state(one) for name, one in _decode(parts.get("pulls", {})).items()},
             maps={name: tuple(map(BinnedMap.from_state, found)) for name, found in _decode(parts["maps"]).items()},
             graphs={
                 name: tuple(map(Template.from_state, found)) for name, found in _decode(parts.get("graphs", {})).items()
@@ -244,6 +250,12 @@ def _unseen(estimate: Estimate, channel: str) -> dict[str, Any]:
     one = estimate.total(channel)
     empty = dict.fromkeys(("chi2", "ndf", "p_value", "pull_mean", "pull_width"))
     return {"observed": None, "predicted": one.value, "uncertainty": one.total, **empty}
+
+
+def _pulls(found: Pulls) -> dict[str, Any]:
+    """Return mean and width of the pulls of one quantity."""
+    numbers = ("mean", "mean_error", "width", "width_error")
+    return {"toys": len(found.value), **{name: _strict(getattr(found, name)[0]) for name in numbers}}
 
 
 _FIT = ("poi", "value", "error", "interval", "level", "limit_observed", "limit_expected", "p0", "significance")

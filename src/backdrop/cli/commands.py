@@ -362,6 +362,8 @@ def _perform(analysis: Analysis, request: Request) -> None:
         console.print(tables.fits(done.outcome))
     if done.outcome.rankings:
         console.print(tables.rankings(done.outcome))
+    if done.outcome.pulls:
+        console.print(tables.pulls(done.outcome))
     for warning in done.results.warnings:
         console.print(f"warning: {warning}", markup=False, highlight=False)
     console.print(f"report: {done.report}", markup=False, highlight=False, soft_wrap=True)

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from ..run.execution import Outcome
     from ..run.overlaps import Overlap
 
-__all__ = ["cases", "closures", "fits", "generated", "methods", "overlaps", "rankings", "show_method", "yields"]
+__all__ = [
+    "cases",
+    "closures",
+    "fits",
+    "generated",
+    "methods",
+    "overlaps",
+    "pulls",
+    "rankings",
+    "show_method",
+    "yields",
+]
 
 _RANKED = 10
 
@@ -83,6 +94,18 @@ def rankings(outcome: Outcome) -> Table:
         for name, sides in {fit.poi or "": ("", ""), **impacts}.items():
             one = fit.parameters[name]
             _add(table, method, name, _aligned(one.value, one.error), _aligned(one.error, one.error), *sides)
+    return table
+
+
+def pulls(outcome: Outcome) -> Table:
+    """Return mean and width of the pulls of each signal strength over toys."""
+    table = _table("Pulls of the signal strength", "method", "toys", "mean", "width")
+    for method, one in outcome.pulls.items():
+        mean, width = (
+            f"{_aligned(getattr(one, name)[0], error)} +- {_aligned(error, error)}"
+            for name, error in (("mean", one.mean_error[0]), ("width", one.width_error[0]))
+        )
+        _add(table, method, str(len(one.value)), mean, width)
     return table
 
 

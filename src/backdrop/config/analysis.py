@@ -100,6 +100,7 @@ class Fit:
     backgrounds: Mapping[str, Process]
     signal: Combination | None
     empty: float | None
+    toys: int = 0
 
 
 @dataclass(frozen=True)

@@ -304,6 +304,9 @@ def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
     if pair := overlapping(tuple(channel for channel in channels if channel.name in chosen)):
         text = f"channels '{pair[0]}' and '{pair[1]}' may share rows, which a likelihood would count twice"
         raise names.document.error(("fit", "channels"), f"{text}; fit one of them, or make their regions disjoint")
+    if given.toys and (names.given.synthetic is None or names.given.seal or signal is None):
+        text = "toys are fits of a signal to samples that 'synthetic' draws: give it and 'signal', and seal nothing"
+        raise names.document.error(("fit", "toys"), text)
     return Fit(
         data=names.sample(("fit", "data"), given.data),
         channels=tuple(chosen),
@@ -311,6 +314,7 @@ def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
         backgrounds={name: _process(names, name, one) for name, one in given.backgrounds.items()},
         signal=None if signal is None else names.events(("signal",), signal),
         empty=given.empty,
+        toys=given.toys,
     )
 
 

@@ -183,6 +183,13 @@ class Fit(_Closed):
     methods: list[Name] | None = Field(None, description="Methods to fit with, one fit each; without it all of them.")
     backgrounds: dict[Name, Process] = Field({}, description="Processes beside the estimate.")
     empty: Finite | None = Field(None, gt=0, description="Events in bins that expect none; without it an error.")
+    toys: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="How many times it is repeated on samples that 'synthetic' draws anew, for the pulls of the signal "
+        "strength.",
+    )
 
 
 class Configuration(_Closed):

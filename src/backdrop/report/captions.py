@@ -41,6 +41,10 @@ NUISANCES = (
     "Pulls within one or two units, bars not much shorter than one (the data constrain such a parameter), and which of "
     "them move the signal strength."
 )
+PULLS = (
+    "Samples drawn anew, each estimated and fitted as these were. A mean of zero where they hold no signal: another one "
+    "is a spurious signal, in units of its error. A width below one: prediction and data share fluctuations."
+)
 POSTFIT = (
     "Observed yields on the fitted sum within its band; a pattern in the ratio is a shape that no parameter covers."
 )

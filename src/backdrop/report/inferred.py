@@ -87,6 +87,10 @@ def _pictures(results: Results, method: str, one: FitResult, gallery: Gallery) -
         found.append(
             gallery.show(f"nuisances-{method}", figure, f"Parameters of the fit with {method}", captions.NUISANCES)
         )
+    if method in results.pulls and results.pulls[method].defined[0] > 1:
+        figure = plot.pulls(results.pulls[method].pulls, title=r"$\hat{\mu}\ /\ \sigma$", label=gallery.label)
+        title = f"Pulls of the signal strength with {method}"
+        found.append(gallery.show(f"pulls-{method}", figure, title, captions.PULLS))
     for name in one.postfit:
         figure = plot.postfit(one, name, binned=_binned(results, method, name, one), label=gallery.label)
         look_for = captions.POSTFIT_SEALED if one.postfit[name].observed is None else captions.POSTFIT

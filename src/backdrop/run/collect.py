@@ -35,6 +35,7 @@ def results(
         observed=outcome.observed,
         fits=outcome.fits,
         rankings=outcome.rankings,
+        pulls=outcome.pulls,
         maps=outcome.maps,
         graphs={name: found for name, task in analysis.tasks.items() if (found := _templates(task))},
         checks=outcome.checks,

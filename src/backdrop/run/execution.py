@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from ..inference import FitResult, Impact
     from ..maps import BinnedMap
-    from ..validation import Closure
+    from ..validation import Closure, Pulls
 
-__all__ = ["Outcome", "execute"]
+__all__ = ["Outcome", "execute", "workspaces"]
 
 _RANKED = 25
 
@@ -45,6 +45,7 @@ class Outcome:
     workspaces: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     fits: Mapping[str, FitResult] = field(default_factory=dict)
     rankings: Mapping[str, Mapping[str, Impact]] = field(default_factory=dict)
+    pulls: Mapping[str, Pulls] = field(default_factory=dict)
     maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     warnings: tuple[str, ...] = ()
@@ -106,6 +107,24 @@ def execute(
     fits = {name: fit(one) for name, one in spaces.items()}
     ranked = {name: ranking(spaces[name], most=_RANKED) for name, one in fits.items() if one.poi is not None}
     return replace(outcome, workspaces=spaces, fits=fits, rankings=ranked)
+
+
+def workspaces(analysis: Analysis, samples: Mapping[str, Source]) -> dict[str, dict[str, Any]]:
+    """Return the workspaces of the fit by method, of what they need alone."""
+    asked, inputs = analysis.fit, _Inputs(samples)
+    if asked is None:
+        return {}
+    others = [one.events for one in asked.backgrounds.values() if isinstance(one.events, str)]
+    names = tuple(dict.fromkeys([*asked.methods, *others]))
+    closures = tuple(one for one in analysis.closures if one.as_variation and one.method in names)
+    wanted = {*asked.channels, *(one.channel for one in closures)}
+    estimates = {}
+    for name in names:
+        channels = [one for one in analysis.tasks[name].channels if one.name in wanted]
+        estimates[name] = _estimate(analysis, name, channels, inputs, builtins.map)
+    found = _closures(replace(analysis, closures=closures), estimates, inputs)
+    estimates = {name: _with_closures(analysis, name, one, found[name]) for name, one in estimates.items()}
+    return {name: _workspace(analysis, asked, name, estimates, inputs) for name in asked.methods}
 
 
 class _Inputs:

@@ -22,6 +22,7 @@ from .overlaps import overlaps, refuse_sealed
 from .render import render
 from .samples import Samples, files_of, read
 from .state import State
+from .toys import pulls
 
 __all__ = ["Finished", "Request", "perform"]
 
@@ -85,7 +86,9 @@ def perform(analysis: Analysis, request: Request) -> Finished:
         samples = read(analysis, names)
         _refuse_changed(request, analysis, samples)
         with checkpoints(place.tasks / "trainings"), pool(request.jobs) as map:
-            outcome = execute(analysis, samples.events, map=_kept(map, place), titled=progress)
+            kept = _kept(map, place)
+            outcome = execute(analysis, samples.events, map=kept, titled=progress)
+            outcome = replace(outcome, pulls=pulls(analysis, map=progress(kept, "toys")))
         record = _provenance(analysis, request, samples, looks, started)
         found = results(analysis, outcome, samples, looks, record)
         render(found, outcome.workspaces, place.staging)
