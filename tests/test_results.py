@@ -51,7 +51,8 @@ def files(folder):
 def test_results_json_has_the_quoted_numbers():
     found = results().to_json()
     assert list(found) == [
-        "backdrop", "name", "seed", "estimates", "closures", "fit", "blinding", "variables", "cut_flows", "weights",
+        "backdrop", "name", "seed", "estimates", "closures", "fit", "pulls", "blinding", "variables", "cut_flows",
+        "weights",
     ]  # fmt: skip
     total = estimate().total("SR")
     assert found["estimates"]["abcd"]["SR"] == {

@@ -16,20 +16,21 @@ from backdrop.run.execution import Outcome
 from backdrop.run.toys import pulls
 from backdrop.tasks import pool, resumable
 
-CONFIG = """\
+SYNTHETIC = "synthetic: {name: gaussian_abcd, settings: {fakes: 20000, reals: 500}}"
+CONFIG = f"""\
 name: toy
 seed: 5
-synthetic: {name: gaussian_abcd, settings: {fakes: 20000, reals: 500}}
-regions: {tight: x1 > 1, loose: x1 <= 1, high: x2 > 1, low: x2 <= 1}
+{SYNTHETIC}
+regions: {{tight: x1 > 1, loose: x1 <= 1, high: x2 > 1, low: x2 <= 1}}
 channels:
-  SR: {region: high, axes: [{column: m, bins: 4, range: [100, 200]}]}
+  SR: {{region: high, axes: [{{column: m, bins: 4, range: [100, 200]}}]}}
 methods:
   abcd:
     type: abcd
     events: data - reals
-    settings: {target: tight, source: loose, control: low}
+    settings: {{target: tight, source: loose, control: low}}
 signal: 0.2 * reals
-fit: {data: data, channels: [SR], toys: 40, backgrounds: {reals: {events: reals}}}
+fit: {{data: data, channels: [SR], toys: 40, backgrounds: {{reals: {{events: reals}}}}}}
 """
 
 
@@ -72,11 +73,11 @@ def test_no_toys_without_being_asked(analysis) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("synthetic: {name: gaussian_abcd, settings: {fakes: 20000, reals: 500}}", "inputs: {data: {files: a.csv}, reals: {files: b.csv}}"),
+        (SYNTHETIC, "inputs: {data: {files: a.csv}, reals: {files: b.csv}}"),
         ("regions:", "seal: [{sample: data, region: high}]\nregions:"),
         ("signal: 0.2 * reals\n", ""),
     ],
-)  # fmt: skip
+)
 def test_toys_need_a_generator_a_signal_and_no_seal(analysis, old: str, new: str) -> None:
     with pytest.raises(ConfigError, match=r"a.yaml:\d+:\d+: toys are fits of a signal"):
         analysis(CONFIG.replace(old, new))

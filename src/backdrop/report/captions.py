@@ -42,8 +42,8 @@ NUISANCES = (
     "them move the signal strength."
 )
 PULLS = (
-    "Samples drawn anew, each estimated and fitted as these were. A mean of zero where they hold no signal: another one "
-    "is a spurious signal, in units of its error. A width below one: prediction and data share fluctuations."
+    "Samples drawn anew, each estimated and fitted as these were. Their mean is zero where they hold no signal: "
+    "another one is a spurious signal, in units of its error. A width below one: prediction and data share events."
 )
 POSTFIT = (
     "Observed yields on the fitted sum within its band; a pattern in the ratio is a shape that no parameter covers."

@@ -47,7 +47,7 @@ def _toy(analysis: Analysis, index: int) -> Analysis:
 
 def _strengths(toy: Analysis) -> Mapping[str, NDArray[np.float64]]:
     """Fit the signal strength with each method, with no limits and no tests."""
-    found = []
+    found: list[tuple[float | None, float | None]] = []
     for space in workspaces(toy, read(toy).events).values():
         try:
             one = fit(space, level=None)
