@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from ..errors import ConfigError, DataError, FitError
 from .boost import Boost, leaves
 from .marginals import Marginals, equal_bins
 from .sign import Sign, SignedRows
+from .signed import Signed, SignedSample, features
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
-    Index = NDArray[np.int64]
     Flags = NDArray[np.bool_]
     Keys = NDArray[np.uint64]
 
@@ -130,7 +129,7 @@ class Positive:
         FitError
             If the weights do not have a positive sum, or their mean is negative beyond noise somewhere.
         """
-        sample = _Sample.checked(values, np.asarray(weights)[None], keys, names)
+        sample = SignedSample.checked(values, np.asarray(weights)[None], keys, names)
         signed = sample.signed(0)
         if not signed.negative:
             return self._unchanged(sample, signed)
@@ -159,19 +158,19 @@ class Positive:
         DataError, FitError
             As `fit`.
         """
-        sample = _Sample.checked(values, np.asarray(weights), keys, nominal.names)
+        sample = SignedSample.checked(values, np.asarray(weights), keys, nominal.names)
         if len(sample.weights) != len(seeds):
             raise DataError(f"{len(sample.weights)} rows of weights need as many seeds, not {len(seeds)}")
         rows = self._rows(sample)
         return tuple(self._member(sample, rows, member, seed, nominal) for member, seed in enumerate(seeds))
 
-    def _rows(self, sample: _Sample) -> SignedRows:
+    def _rows(self, sample: SignedSample) -> SignedRows:
         # p (1 - p) is at most 1/4
         boost = Boost(self.leaves, self.rate, self.events / 4.0)
         return SignedRows.sorted(sample.values, sample.keys, sample.weights.sum(axis=0), boost, self.folds)
 
     def _member(
-        self, sample: _Sample, rows: SignedRows, member: int, seed: int, nominal: PositiveWeights
+        self, sample: SignedSample, rows: SignedRows, member: int, seed: int, nominal: PositiveWeights
     ) -> PositiveWeights:
         signed = sample.signed(member)
         if not signed.negative:
@@ -182,13 +181,13 @@ class Positive:
         sign = rows.learn(signed.events, seed, nominal.trees)
         return self._made(sample, signed, sign, sign.mean(sample.values, sample.keys), nominal.trees, {})
 
-    def _unchanged(self, sample: _Sample, signed: _Signed) -> PositiveWeights:
+    def _unchanged(self, sample: SignedSample, signed: Signed) -> PositiveWeights:
         w = signed.weights
         report = {"rows": float(len(w)), "negative": 0.0, "trees": 0.0, "factor": 1.0}
         return PositiveWeights(w.copy(), w**2, report, (), self, sample.names)
 
     def _made(
-        self, sample: _Sample, signed: _Signed, sign: Sign, raw: Array, trees: int, looked: Mapping[str, float]
+        self, sample: SignedSample, signed: Signed, sign: Sign, raw: Array, trees: int, looked: Mapping[str, float]
     ) -> PositiveWeights:
         w, total = signed.weights, np.abs(signed.weights)
         raised = np.maximum(raw, self.floor)
@@ -218,7 +217,7 @@ class Positive:
             made, w**2, report, warnings, self, sample.names, signed.scale, trees, factor, sign, marginals
         )
 
-    def _refusal(self, sample: _Sample, signed: _Signed, lowest: Flags, deviations: float) -> str:
+    def _refusal(self, sample: SignedSample, signed: Signed, lowest: Flags, deviations: float) -> str:
         total = np.abs(signed.weights)
         cells = leaves(sample.values, lowest.astype(np.float64), np.abs(signed.events), _CELLS, self.events)
         cell = min(cells, key=lambda one: signed.significance(one.rows))
@@ -293,7 +292,7 @@ class PositiveWeights:
         DataError
             If a number is not finite, or the shapes do not fit.
         """
-        x = _features(values, self.names)
+        x = features(values, self.names)
         if self.sign is None or self.marginals is None:
             return np.ones(len(x))
         raised = np.maximum(self.sign.mean(x, keys), self.settings.floor)
@@ -324,93 +323,6 @@ class PositiveWeights:
         return cls(**{**state, **made})
 
 
-@dataclass(frozen=True, eq=False)
-class _Signed:
-    """Weights of both signs."""
-
-    weights: Array
-    scale: float
-
-    @property
-    def events(self) -> Array:
-        """The weights in effective events."""
-        return self.weights * self.scale
-
-    @property
-    def negative(self) -> bool:
-        return bool((self.weights < 0.0).any())
-
-    @cached_property
-    def _size(self) -> float:
-        """The typical positive weight."""
-        up = self.weights[self.weights > 0.0]
-        return float((up**2).sum() / up.sum())
-
-    def sum(self, rows: Flags | Index) -> str:
-        return f"{self.weights[rows].sum():.4g} ± {math.sqrt((self.weights[rows] ** 2).sum()):.2g}"
-
-    def significance(self, rows: Flags | Index) -> float:
-        """Return the summed weight of some rows in units of its error if its expectation were zero.
-
-        As much would then be expected above zero as is seen below: a sum where nothing is seen has an error, too.
-        """
-        w = self.weights[rows]
-        up, down = w[w > 0.0], w[w < 0.0]
-        if not len(down):
-            return 0.0
-        above = max(float((up**2).sum()), -self._size * float(down.sum()))
-        return float(w.sum() / math.sqrt(float((down**2).sum()) + above))
-
-
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """Rows of finite features, and weights of shape (members, n)."""
-
-    values: Array
-    weights: Array
-    keys: Keys
-    names: tuple[str, ...]
-
-    @classmethod
-    def checked(cls, values: ArrayLike, weights: Array, keys: Keys, names: Sequence[str]) -> _Sample:
-        x = _features(values, names)
-        if weights.ndim != 2 or weights.shape[1:] != np.shape(keys) or weights.shape[1:] != (len(x),) or not len(x):
-            raise DataError(
-                "a signed sample needs one weight and one key for each row: values "
-                f"{x.shape}, weights {weights.shape[1:]}, keys {np.shape(keys)}"
-            )
-        return cls(x, weights.astype(np.float64), np.asarray(keys, np.uint64), _named(names, x))
-
-    def signed(self, member: int) -> _Signed:
-        w = self.weights[member]
-        which = f" of member {member}" if len(self.weights) > 1 else ""
-        if bad := np.flatnonzero(~np.isfinite(w)).tolist():
-            raise DataError(f"{len(bad)} of {len(w)} weights{which} are NaN or infinite, the first in row {bad[0]}")
-        total = float(np.abs(w).sum())
-        if not w.sum() > 0.0:
-            raise FitError(
-                f"the {len(w)} weights{which} sum to {w.sum():.4g}, their absolute values to {total:.4g}: more is "
-                "subtracted than is seen, and no positive weights have such a sum; check what is subtracted"
-            )
-        return _Signed(w, total / float((w**2).sum()))
-
-
-def _features(values: ArrayLike, names: Sequence[str]) -> Array:
-    x = np.ascontiguousarray(values, np.float64)
-    if x.ndim != 2 or (names and x.shape[1] != len(names)) or not x.shape[1]:
-        wanted = f"(n, {len(names)}) for {', '.join(names)}" if names else "(n, features)"
-        raise DataError(f"values have the shape {x.shape}; give {wanted}")
-    bad = (~np.isfinite(x)).sum(axis=0)
-    if bad.any():
-        found = ", ".join(f"{bad[i]} in '{_named(names, x)[i]}'" for i in np.flatnonzero(bad))
-        raise DataError(f"of {len(x)} rows, NaN or infinite are {found}; cut these rows away, or clean the input")
-    return x
-
-
-def _named(names: Sequence[str], values: Array) -> tuple[str, ...]:
-    return tuple(names) or tuple(f"x{i}" for i in range(values.shape[1]))
-
-
 def _after_looks(significance: float) -> float:
     """Return by how many standard deviations the lowest of several sums is negative, as if there were one; least 0."""
     from scipy.special import log_ndtr, ndtri_exp
@@ -419,7 +331,7 @@ def _after_looks(significance: float) -> float:
     return -float(ndtri_exp(logarithm))
 
 
-def _closure(sample: _Sample, before: Array, after: Array, bins: int) -> dict[str, float]:
+def _closure(sample: SignedSample, before: Array, after: Array, bins: int) -> dict[str, float]:
     """Return the largest change of the sum in a bin of each feature, in units of the error of the original one."""
     found = {}
     for name, x in zip(sample.names, sample.values.T, strict=True):
