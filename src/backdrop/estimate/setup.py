@@ -361,10 +361,11 @@ def _draw(models: Sequence[Model], task: _Task, parts: Sequence[Array]) -> NDArr
         union = union | channel.region
     if isinstance(models[0], DrawsMembers):
         for rows in models[0].drawn(union):
+            weights = models[0].factors(rows, models)
             for k, channel in enumerate(task.channels):
-                inside = rows.select(channel.region)
+                inside = np.flatnonzero(channel.region.mask(rows.columns))
                 drawn[k] += len(inside)
-                parts[k] += channel.fill_members(inside, models[0].factors(inside, models))
+                parts[k] += channel.fill_members(rows._take(inside), weights[:, inside])
         return drawn
     for i, model in enumerate(models):
         for rows in model.chunks(union) if isinstance(model, OffersChunks) else [model.predict(_NO_EVENTS, union)]:
