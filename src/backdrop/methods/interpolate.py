@@ -15,6 +15,7 @@ from ..io import Composite, Derived
 from ..learn.flow import Flow, Flows
 from ..learn.gp import GaussianProcess
 from ..learn.log_gp import LogGaussianProcess
+from ..learn.pictures import LayersPicture, PairsPicture, Pictures, PlanePicture
 from ..learn.plane import Plane, around, box, fit_plane
 from ..learn.positive import Positive
 from ..learn.scale import Feature, Scale
@@ -34,6 +35,9 @@ MEMBER = "member"
 """The column that says which flow drew a row."""
 
 _BLOCK = 1 << 16
+
+_SHOWN = 20_000
+"""How many drawn events are in a picture."""
 
 
 @dataclass(frozen=True)
@@ -197,9 +201,7 @@ class Interpolate:
         """
         seed = int(rng.integers(2**63))
         rows = events.require(self.training, self.columns)
-        plane = fit_plane(
-            rows, self.axes, self.category, self.blind, self.within, self.process, stream(seed, "plane")
-        )
+        plane = fit_plane(rows, self.axes, self.category, self.blind, self.within, self.process, stream(seed, "plane"))
         kinds, _ = plane.index(rows.columns)
         number = np.bincount(kinds, rows.weight, len(plane.values))
         error = np.sqrt(np.bincount(kinds, rows.weight**2, len(plane.values)))
@@ -219,9 +221,7 @@ class Interpolate:
         found = self.positive.fit(np.stack(columns, axis=1), rows.weight, rows.key, seed=named_seed(seed, "positive"))
         return found.weights, found.warnings
 
-    def _train(
-        self, rows: Events, weight: Array, plane: Plane, conditions: Scale, scale: Scale, seed: int
-    ) -> Flows:
+    def _train(self, rows: Events, weight: Array, plane: Plane, conditions: Scale, scale: Scale, seed: int) -> Flows:
         values, _ = scale.forward(rows.columns)
         known = _conditions(plane, conditions, rows.columns)
         seeds = [named_seed(seed, "flow", member) for member in range(self.members)]
@@ -374,6 +374,37 @@ class InterpolateModel:
                 "are left out; lower the learning rate"
             )
         return tuple(texts)
+
+    @property
+    def shown(self) -> Region:
+        """The box, as far as the sample is complete there."""
+        whole = box(self.plane.axes)
+        return whole if self.within.cut == "true" else whole & self.within
+
+    def pictures(self, rows: Events, sealed: Sequence[Region]) -> Pictures:
+        """Return the plane, the layers of the first flow, and its features in pairs.
+
+        The features are those of the blind region where its rows are open, of the training elsewhere.
+        """
+        known = all(self.blind.disjoint(one) for one in sealed)
+        where = self.blind if known else ~self.blind
+        steps = self._steps(where)
+        values, weight = self.scale.standardised(rows, where)
+        features = tuple(one.transform.text(one.name) for one in self.scale.features)
+        return Pictures(
+            PlanePicture.of(self.plane, rows, (~self.within, *sealed)),
+            LayersPicture.of(features, steps),
+            PairsPicture.of(features, self.blind.name if known else "training", values, weight, steps[-1]),
+        )
+
+    def _steps(self, region: Region) -> list[NDArray[np.float32]]:
+        """Return what the first flow draws in a region after each layer, standardised."""
+        columns, bins = self._points
+        inside = np.flatnonzero(region.mask(columns) & self.within.mask(columns))
+        weight = self._yields[self.plane.index(columns)[0], bins][inside]
+        chosen = stream(self.seed, "pictures").choice(inside, _SHOWN, p=weight / weight.sum())
+        known = _conditions(self.plane, self.conditions, {name: values[chosen] for name, values in columns.items()})
+        return self.flows.layers(known, seed=self.seed)
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""

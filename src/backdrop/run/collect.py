@@ -37,6 +37,7 @@ def results(
         rankings=outcome.rankings,
         maps=outcome.maps,
         graphs={name: found for name, task in analysis.tasks.items() if (found := _templates(task))},
+        pictures=outcome.pictures,
         checks=outcome.checks,
         cards={name: card(type(task.method)) for name, task in analysis.tasks.items()},
         settings={name: _settings(analysis, name, task) for name, task in analysis.tasks.items()},
