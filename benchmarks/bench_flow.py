@@ -22,7 +22,7 @@ from backdrop.learn.train import Training, fit_flows
 from .harness import Disagreement, Row
 
 MEMBERS, FEATURES, BATCH = 25, 6, 1024
-STEPS = 10
+STEPS = 20
 DRAWS = 20_000
 LONG = 300
 PACKAGES = ("nflows", "torch", "numba")

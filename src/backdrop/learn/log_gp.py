@@ -140,9 +140,7 @@ class LogGaussianProcess:
         starts = [search.middle, *rng.uniform(*search.limits, (self.restarts, len(search.middle)))]
         options = {"ftol": 1e-10, "gtol": 1e-5, "maxiter": 200}
         limits = list(zip(*search.limits, strict=True))
-        found = [
-            minimize(search.loss, one, jac=True, method="L-BFGS-B", bounds=limits, options=options) for one in starts
-        ]
+        found = [minimize(search.loss, one, jac=True, method="L-BFGS-B", bounds=limits, options=options) for one in starts]
         return search.posterior(min(found, key=lambda one: float(one.fun)).x)
 
 

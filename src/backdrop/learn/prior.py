@@ -46,7 +46,9 @@ class Prior:
     chosen: Array
 
     @classmethod
-    def of(cls, kernel: SquaredExponential | Matern, metric: Array, amplitude: float, points: Array, k: Array) -> Prior:
+    def of(
+        cls, kernel: SquaredExponential | Matern, metric: Array, amplitude: float, points: Array, k: Array
+    ) -> Prior:
         """Return the prior whose columns are chosen among points of correlation `k`, shape (n, n)."""
         return cls(kernel, metric, amplitude, points[pivoted(k)[1]])
 

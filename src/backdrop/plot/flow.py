@@ -55,9 +55,8 @@ def pairs(one: PairsPicture, *, label: Label | str = "") -> Figure:
     size = len(one.features)
     with style():
         figure, (axes,) = canvas(size=(1.9 + 1.05 * size, 1.4 + 1.05 * size), square=True)
-        for (i, j), seen, drawn in zip(
-            zip(*np.triu_indices(size, 1), strict=True), one.observed, one.drawn, strict=True
-        ):
+        places = ((i, j) for i in range(size) for j in range(i + 1, size))
+        for (i, j), seen, drawn in zip(places, one.observed, one.drawn, strict=True):
             # the first feature of a pair is on the x axis below the diagonal, on the y axis above it
             _density(axes, seen.T, i, size - 1 - j, GREY)
             _density(axes, drawn, j, size - 1 - i, COLOURS[2])

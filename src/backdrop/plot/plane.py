@@ -39,20 +39,20 @@ def plane(one: PlanePicture, *, label: Label | str = "") -> Figure:
         figure = Figure(figsize=(3.6 * (maps + 1) if maps else 5.0, 3.15 * rows + 0.5))
         figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.05)
         panels = figure.subplots(rows, maps + 1, squeeze=False)
+        summary = {}
         for row, name in enumerate(one.names):
             if maps == 4:
                 _maps(figure, panels[row, :4], one, row)
             elif maps:
                 _line(panels[row, 0], one, row)
-            found = _histogram(panels[row, -1], one, row)
+            summary[name or "all"] = _histogram(panels[row, -1], one, row)
             panels[row, -1].set_title(safe(name), fontsize=13, loc="right")
-            drawn = {**(drawn if row else {}), name or "all": found}
         caption(panels[0, 0], label)
         freeze(figure)
     kept: dict[str, Any] = {"figure": "plane"}
     kept |= {f"edges {axis.name}": axis.edges for axis in one.axes}
     arrays = {name: getattr(one, name) for name in ("observed", "mean", "errors", "pulls")}
-    return keep(figure, {**kept, "trained": one.trained, **arrays, "summary": drawn})
+    return keep(figure, {**kept, "trained": one.trained, **arrays, "summary": summary})
 
 
 def _maps(figure: Figure, panels: Any, one: PlanePicture, row: int) -> None:

@@ -28,8 +28,8 @@ GRAPH = (
     "projected at its value. Any correlation without an arrow is not in the prediction: compare the matrices."
 )
 PLANE = (
-    "Pulls without a pattern: of mean zero and width one in the bins that were fitted, and in those that were not, where "
-    "they are open. A ridge or a block of one colour is a structure that the process smooths away; its error should "
+    "Pulls without a pattern: of mean zero and width one in the bins that were fitted, and in those that were not, "
+    "where they are open. A ridge or a block of one colour is a structure that the process smooths away; its error should "
     "grow in the middle of the gap and nowhere else. Hatched bins are sealed, or not all there."
 )
 PAIRS = (
@@ -38,8 +38,7 @@ PAIRS = (
 )
 LAYERS = (
     "One flow of the ensemble, from normal numbers at the left to the features at the right: changes that become small "
-    "towards the end. A last column that is still moving asks for a longer training, one that nothing reaches for fewer "
-    "layers."
+    "towards the end. A last layer that still changes much is needed; layers that change nothing could be left out."
 )
 SHIFTS = "Which systematic dominates where; shapes that are one-sided or jump from bin to bin hint at noise in it."
 COMPONENTS = (

@@ -19,13 +19,11 @@ def pictures(results: Results, gallery: Gallery) -> Html:
 
 
 def _pictures(method: str, one: Pictures, gallery: Gallery) -> Html:
-    plane, layers, pairs = (
-        function(part, label=gallery.label)
-        for function, part in ((plot.plane, one.plane), (plot.layers, one.layers), (plot.pairs, one.pairs))
-    )
+    plane, layers, pairs = one.plane, one.layers, one.pairs
+    label = gallery.label
     figures = [
-        gallery.show(f"plane-{method}", plane, f"Plane of {method}", captions.PLANE),
-        gallery.show(f"pairs-{method}", pairs, f"Features of {method} in pairs", captions.PAIRS),
-        gallery.show(f"layers-{method}", layers, f"Layers of {method}", captions.LAYERS),
+        gallery.show(f"plane-{method}", plot.plane(plane, label=label), f"Plane of {method}", captions.PLANE),
+        gallery.show(f"pairs-{method}", plot.pairs(pairs, label=label), f"Features of {method}", captions.PAIRS),
+        gallery.show(f"layers-{method}", plot.layers(layers, label=label), f"Layers of {method}", captions.LAYERS),
     ]
     return element("article", element("h3", breakable(method)), element("div", *figures, at={"class": "gallery"}))
