@@ -195,11 +195,13 @@ class Flows:
         """
         import torch
 
-        given = self._rows("conditions", conditions, self.conditions)
+        from .flow_layers import one_thread
+
+        given = checked("conditions", conditions, self.conditions)
         if noise.shape != (len(self), len(given), self.features):
             raise DataError(f"noise has the shape {noise.shape}; give {(len(self), len(given), self.features)}")
         found = np.empty(noise.shape, np.float32)
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             for members, theta, orders, norms in self._groups(device):
                 for rows in _chunks(len(given)):
                     z = torch.as_tensor(np.ascontiguousarray(noise[members, rows].transpose(0, 2, 1)), device=device)

@@ -263,10 +263,29 @@ def _centred(x: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return the values minus their mean, the mean and the variance, each event with its share of the weight."""
     if share is None:
         raise ValueError("a batch norm without means needs the share of each event")
-    column = share[:, :, None]
-    mean = torch.bmm(x, column)
-    centred = x - mean
-    return centred, mean[:, :, 0], torch.bmm(centred * centred, column)[:, :, 0]
+    centred, mean, variance = _Centred.apply(x, share)  # type: ignore[no-untyped-call]
+    return centred, mean, variance
+
+
+class _Centred(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        column = share[:, :, None]
+        mean = torch.bmm(x, column)
+        centred = x - mean
+        variance = torch.bmm(centred * centred, column)[:, :, 0]
+        ctx.save_for_backward(centred, share)
+        mean = mean[:, :, 0]
+        ctx.mark_non_differentiable(mean)
+        return centred, mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        centred, share = ctx.saved_tensors
+        row = share[:, None, :]
+        # the mean of the centred values is zero, so that the variance adds nothing to the second sum
+        by_x = torch.addcmul(gradients[0], centred * row, gradients[2][:, :, None], value=2.0)
+        return by_x.addcmul_(gradients[0].sum(2, keepdim=True), row, value=-1.0), None
 
 
 def _moved(x: Tensor, norms: Norms, layer: int) -> tuple[Tensor, Tensor, Tensor]:

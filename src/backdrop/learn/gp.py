@@ -137,6 +137,32 @@ class GaussianProcess:
             return found
         return replace(found, errors=evidence.errors(found.theta, found.variance / y.std() ** 2, low < high))
 
+    def fit_counts(
+        self,
+        points: ArrayLike,
+        yields: ArrayLike,
+        sumw2: ArrayLike | None = None,
+        sizes: ArrayLike | None = None,
+        *,
+        rng: np.random.Generator,
+    ) -> Posterior:
+        """Fit the yields of bins with their Poisson variances, per relative size of the bin; see `fit`.
+
+        Parameters
+        ----------
+        points
+            The centres of the bins, shape (n, d), in any units.
+        yields, sumw2
+            Sums of weights and of squared weights of the bins, shape (n,); counts without the latter.
+        sizes
+            Of the bins, relative to the one that yields are given for, shape (n,).
+        rng
+            Places the restarts.
+        """
+        y = np.asarray(yields, np.float64)
+        v = np.ones(len(y)) if sizes is None else np.asarray(sizes, np.float64)
+        return self.fit(points, y / v, poisson_variance(y, sumw2) / v**2, rng=rng)
+
     def _limits(self, points: Array) -> tuple[Array, Array]:
         """Return the lowest and the highest logarithms of length scales and amplitude, shape (d + 1,)."""
         spans, amplitudes = np.ptp(points, axis=0), _AMPLITUDES if self.fit_amplitude else (1.0, 1.0)

@@ -116,12 +116,30 @@ def fit_flows(
     progress
         Called after each epoch with how many are done, and how many there are at the most.
 
+    Notes
+    -----
+    **Assumes** standardised features with smooth densities, and a batch whose weights are of a similar size: the means
+    and variances of the batch norms come from it.
+
+    **Fails when** a feature piles up at one value or ends sharply (transform it first), and where a few events carry
+    most of the weight.
+
     Raises
     ------
     DataError
         If shapes do not fit, a number is not finite, a weight is negative, or a member has too few events.
     FitError
         If no member could be trained. A member that could not is left out, with a warning.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> masses = rng.normal(size=(400, 1))
+    >>> values, keys = masses + rng.normal(size=(400, 2)), np.arange(400, dtype=np.uint64)
+    >>> small, short = Flow(layers=2, hidden=8), Training(epochs=2, steps=0)
+    >>> flows = fit_flows(values, masses, np.ones((3, 400)), keys, flow=small, training=short, seeds=[1, 2, 3])
+    >>> flows.sample(masses[:5], seed=4).shape
+    (3, 5, 2)
     """
     from .train_files import Checkpoint
     from .train_loop import Trainer
