@@ -1,0 +1,172 @@
+"""Interpolation from a configuration: its settings, its pictures in results and report, and what is sealed in them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from backdrop.config import load
+from backdrop.errors import ConfigError
+from backdrop.io import write
+from backdrop.learn.flow import Flow
+from backdrop.learn.gp import GaussianProcess
+from backdrop.learn.log_gp import LogGaussianProcess
+from backdrop.learn.scale import Feature, Identity, Log, LogGap
+from backdrop.results import Results
+from backdrop.run import Request, perform
+from backdrop.synthetic import FourB
+
+TOY = FourB(size=0.01)
+SEALED = TOY.selection.sr & TOY.selection.near
+
+CONFIG = """\
+name: toy
+seed: 5
+inputs:
+  data: {files: data.parquet}
+regions:
+  near: deta < 1.5
+  far: deta >= 1.5
+  SR: hypot((m_h1 - 124) / (0.1 * m_h1), (m_h2 - 117) / (0.1 * m_h2)) < 1.6
+seal:
+  - {sample: data, region: "{SR} & {near}"}
+channels:
+  SR: {region: SR, axes: [{column: pt_h1, bins: 4, range: [0, 800]}]}
+methods:
+  near:
+    type: interpolate
+    events: data
+    settings:
+      target: near
+      axes: &box
+        - {column: m_h1, bins: 6, range: [85, 175]}
+        - {column: m_h2, bins: 6, range: [78, 168]}
+      blind: SR
+      features: &features
+        - {name: pt_h1, transform: log}
+        - {name: dphi, transform: {type: log_gap, bound: 3.141592653589793}}
+        - {name: x_wt}
+      process: log_gaussian_process
+      flow: &flow {layers: 2, hidden: 4}
+      train: &train {epochs: 2, steps: 0}
+      members: 2
+      planes: 2
+      draws: 2000
+  far:
+    type: interpolate
+    events: data
+    settings:
+      target: far
+      axes: *box
+      blind: SR
+      category: year
+      features: *features
+      derived: {twice: 2 * x_wt}
+      process: {type: gaussian_process, restarts: 0}
+      flow: *flow
+      train: *train
+      members: 2
+      planes: 2
+      draws: 2000
+"""
+
+
+@pytest.fixture(scope="module")
+def table():
+    found = TOY.draw(seed=1, region=TOY.selection.box)
+    columns = ("m_h1", "m_h2", "pt_h1", "dphi", "x_wt", "deta", "year")
+    return {name: np.asarray(found[name], float) for name in columns}
+
+
+@pytest.fixture(scope="module")
+def finished(table, tmp_path_factory):
+    return run(table, tmp_path_factory.mktemp("toy"))
+
+
+def run(table, home):
+    write(home / "data.parquet", table)
+    (home / "a.yaml").write_text(CONFIG)
+    return perform(load(home / "a.yaml"), Request(home / "out"))
+
+
+def test_settings_are_read(tmp_path):
+    (tmp_path / "a.yaml").write_text(CONFIG)
+    near, far = (task.method for task in load(tmp_path / "a.yaml").tasks.values())
+    assert near.features == (Feature("pt_h1", Log()), Feature("dphi", LogGap()), Feature("x_wt", Identity()))
+    assert near.process == LogGaussianProcess() and far.process == GaussianProcess(restarts=0)
+    assert near.flow == Flow(layers=2, hidden=4) and near.train.epochs == 2
+    assert (near.category, far.category, far.derived) == (None, "year", {"twice": "2 * x_wt"})
+    assert [axis.name for axis in near.axes] == ["m_h1", "m_h2"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("transform: log}", "transform: lgo}", "no type 'lgo', did you mean 'log'.*bounded, identity, log, log_gap"),
+        ("bound: 3.14", "bounds: 3.14", "log_gap has no setting 'bounds', did you mean 'bound'"),
+        ("layers: 2", "layers: 0", "layers is 0"),
+        ("twice: 2 * x_wt", "twice: 2 * x_tw", "reads 'x_tw', which is neither drawn nor derived"),
+        ("process: log_gaussian_process", "process: gaussian", "no type 'gaussian'"),
+    ],
+)
+def test_a_wrong_setting_stands_in_the_file(tmp_path, old, new, message):
+    assert old in CONFIG
+    (tmp_path / "a.yaml").write_text(CONFIG.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path / "a.yaml")
+    assert "a.yaml:" in str(caught.value)
+
+
+def test_the_plane_holds_the_open_rows_and_nothing_sealed(finished, table):
+    near, far = (finished.results.pictures[name].plane for name in ("near", "far"))
+    assert near.names == ("",) and far.names == ("year 2016", "year 2017", "year 2018")
+    edges = [axis.edges for axis in near.axes]
+    for one, rows in ((near, table["deta"] < 1.5), (far, table["deta"] >= 1.5)):
+        counts = np.histogram2d(table["m_h1"][rows], table["m_h2"][rows], edges)[0].ravel()
+        shown = one.observed.sum(axis=0)
+        known = np.isfinite(shown)
+        np.testing.assert_array_equal(shown[known], counts[known])
+        # the trained bins are those that the signal region does not touch
+        np.testing.assert_array_equal(known, one.trained if one is near else np.ones_like(known))
+    sealed = SEALED.mask(table)
+    assert sealed.sum() > 50
+    touched = np.histogram2d(table["m_h1"][sealed], table["m_h2"][sealed], edges)[0].ravel() > 0
+    assert np.isnan(near.observed[:, touched]).all() and not near.trained[touched].any()
+
+
+def test_features_are_shown_where_they_are_open(finished, table):
+    near, far = (finished.results.pictures[name] for name in ("near", "far"))
+    assert (near.pairs.region, far.pairs.region) == ("training", "SR")
+    inside = TOY.selection.sr.mask(table) & (table["deta"] >= 1.5)
+    assert 0.9 * inside.sum() < far.pairs.observed_alone[0].sum() <= inside.sum()
+    assert near.layers.features == ("log pt_h1", "log(π − dphi)", "x_wt")
+    assert near.layers.counts.shape == (3, 3, 24)
+    np.testing.assert_array_equal(near.layers.counts[-1], near.pairs.drawn_alone)
+
+
+def test_pictures_are_kept_and_reported(finished):
+    home = finished.report.parent
+    kept = Results.load(home).pictures
+    for name, one in finished.results.pictures.items():
+        np.testing.assert_array_equal(kept[name].plane.observed, one.plane.observed)
+        np.testing.assert_array_equal(kept[name].pairs.drawn, one.pairs.drawn)
+    page = finished.report.read_text()
+    assert "What the densities learnt" in page
+    for name in ("near", "far"):
+        for kind in ("plane", "pairs", "layers"):
+            assert f'id="figure-{kind}-{name}"' in page
+            assert (home / "figures" / f"{kind}-{name}.png").exists()
+    numbers = json.loads((home / "figures" / "plane-near.json").read_text())
+    assert None in numbers["observed"][0] and "not trained bins" not in numbers["summary"]["all"]
+
+
+def test_nothing_depends_on_the_sealed_rows(finished, table, tmp_path):
+    sealed = SEALED.mask(table)
+    # other values inside of the signal region, and half of the rows
+    other = {name: np.concatenate([column[~sealed], column[sealed][::2]]) for name, column in table.items()}
+    other["pt_h1"][(~sealed).sum() :] = np.nan
+    other["m_h1"][(~sealed).sum() :] = 124.0
+    again = run(other, tmp_path)
+    for name in ("results.json", "parts.json", "report.html"):
+        first, second = ((one.report.parent / name).read_text() for one in (finished, again))
+        assert first == second, name
