@@ -9,7 +9,7 @@ import numpy as np
 from ..learn.pictures import PlanePicture
 from .bins import title, width
 from .file import keep
-from .style import COLOURS, GREY, Label, caption, freeze, note, safe, style
+from .style import COLOURS, GREY, INK, Label, caption, note, safe, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,12 @@ __all__ = ["plane"]
 _REACH = 4.0
 _HATCH, _PALE = "#b9b3da", "#f1eff8"
 
+_SIDE, _GAP, _LEFT, _BELOW, _ABOVE = 2.2, 0.16, 0.95, 0.7, 0.6
+"""Lengths in inches: of a map, between two rows, and of the margins."""
+
+_PLACES = {"Observed": 0.0, "Fitted": 2.4, "Error of the fit": 5.4, "Pull": 8.4}
+"""Where the maps of a row begin, in inches from the left margin."""
+
 
 def plane(one: PlanePicture, *, label: Label | str = "") -> Figure:
     """Draw the yields in the conditioning variables, a row a category: observed, fitted, the error of that, and pulls.
@@ -31,53 +37,83 @@ def plane(one: PlanePicture, *, label: Label | str = "") -> Figure:
     there are the pulls alone: ``(fitted - observed) / observed error`` of the bins that the fit saw, and of those it
     did not, where these are open.
     """
-    from matplotlib.figure import Figure
-
-    maps = {1: 1, 2: 4}.get(len(one.axes), 0)
     rows = len(one.names)
+    start = {1: 4.4, 2: 11.7}.get(len(one.axes), 0.0)
     with style():
-        figure = Figure(figsize=(3.6 * (maps + 1) if maps else 5.0, 3.15 * rows + 0.5))
-        figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.05)
-        panels = figure.subplots(rows, maps + 1, squeeze=False)
-        summary = {}
+        sheet = _Sheet(_LEFT + start + 3.1, rows)
         for row, name in enumerate(one.names):
-            if maps == 4:
-                _maps(figure, panels[row, :4], one, row)
-            elif maps:
-                _line(panels[row, 0], one, row)
-            summary[name or "all"] = _histogram(panels[row, -1], one, row)
-            panels[row, -1].set_title(safe(name), fontsize=13, loc="right")
-        caption(panels[0, 0], label)
-        freeze(figure)
+            if len(one.axes) == 2:
+                _maps(sheet, one, row)
+            elif len(one.axes) == 1:
+                _line(sheet.panel(row, 0.0, 3.5), one, row, last=row == rows - 1)
+        panels = [sheet.panel(row, start, 2.9) for row in range(rows)]
+        summary = {}
+        for row, (axes, name) in enumerate(zip(panels, one.names, strict=True)):
+            summary[name or "all"] = _histogram(axes, one, row)
+            axes.set_xlabel(_PULL if row == rows - 1 else "", fontsize=12)
+            axes.tick_params(labelbottom=row == rows - 1)
+            if name:
+                note(axes, safe(name), x=0.97, ha="right")
+        caption(panels[0], label)
     kept: dict[str, Any] = {"figure": "plane"}
     kept |= {f"edges {axis.name}": axis.edges for axis in one.axes}
     arrays = {name: getattr(one, name) for name in ("observed", "mean", "errors", "pulls")}
-    return keep(figure, {**kept, "trained": one.trained, **arrays, "summary": summary})
+    return keep(sheet.figure, {**kept, "trained": one.trained, **arrays, "summary": summary})
 
 
-def _maps(figure: Figure, panels: Any, one: PlanePicture, row: int) -> None:
-    """Draw the four maps of a category."""
+_PULL = "(Fitted − observed) / error of observed"
+
+
+class _Sheet:
+    """A figure whose panels stand where they are put, in inches, since their places need no search."""
+
+    def __init__(self, width: float, rows: int) -> None:
+        from matplotlib.figure import Figure
+
+        self.width, self.rows = width, rows
+        self.height = rows * (_SIDE + _GAP) + _BELOW + _ABOVE
+        self.figure = Figure(figsize=(width, self.height))
+
+    def panel(self, row: int, start: float, width: float) -> Axes:
+        """Return a panel in a row; `start` counts from the left margin."""
+        bottom = _BELOW + (self.rows - 1 - row) * (_SIDE + _GAP)
+        place = (_LEFT + start) / self.width, bottom / self.height, width / self.width, _SIDE / self.height
+        return self.figure.add_axes(place)
+
+
+def _maps(sheet: _Sheet, one: PlanePicture, row: int) -> None:
+    """Draw the four maps of a category, the first two with one scale."""
     shape = tuple(len(axis) for axis in one.axes)
     top = float(np.nanmax(np.append(one.mean[row], one.observed[row])))
-    per = " × ".join(width(axis) for axis in one.axes)
-    texts = (f"Events / ({per})", f"Fitted / ({per})", "Error of the fit", "(Fitted − obs.) / σ(obs.)")
     values = one.observed[row], one.mean[row], one.errors[row], one.pulls[row]
-    for column, (axes, array, text) in enumerate(zip(panels, values, texts, strict=True)):
-        reach = {"vmin": -_REACH, "vmax": _REACH} if column == 3 else {"vmin": 0.0, "vmax": top if column < 2 else None}
-        look: dict[str, Any] = {"cmap": "RdBu_r" if column == 3 else "viridis", "rasterized": True, **reach}
-        axes.patch.set(facecolor=_PALE, edgecolor=_HATCH, hatch="//////" if column in (0, 3) else None, linewidth=0)
-        first, second = one.axes
+    tops = top, top, float(one.errors[row].max()), _REACH
+    first, second = one.axes
+    for (name, start), array, reach in zip(_PLACES.items(), values, tops, strict=True):
+        axes, low = sheet.panel(row, start, _SIDE), -_REACH if name == "Pull" else 0.0
+        look: dict[str, Any] = {"cmap": "RdBu_r" if low else "viridis", "vmin": low, "vmax": reach, "rasterized": True}
+        if name in ("Observed", "Pull"):
+            axes.patch.set(facecolor=_PALE, edgecolor=_HATCH, hatch="//////", linewidth=0)
         image = axes.pcolormesh(first.edges, second.edges, np.ma.masked_invalid(array.reshape(shape)).T, **look)
-        bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=18, extend="both" if column == 3 else "neither")
-        bar.ax.minorticks_off()
-        bar.ax.tick_params(labelsize=10)
-        bar.set_label(text, fontsize=11)
-        axes.set_xlabel(safe(title(first)), fontsize=12)
-        axes.set_ylabel(safe(title(second)) if column == 0 else "", fontsize=12)
-        axes.tick_params(which="both", labelsize=10, color="white" if column in (1, 2) else "black")
+        if name != "Observed":
+            bar = sheet.figure.colorbar(image, cax=sheet.panel(row, start + _SIDE + 0.07, 0.12))
+            bar.ax.minorticks_off()
+            bar.ax.tick_params(labelsize=10)
+        axes.tick_params(which="both", labelsize=10, color="white" if name in ("Fitted", "Error of the fit") else INK)
+        axes.tick_params(labelbottom=row == sheet.rows - 1, labelleft=name == "Observed")
+        axes.locator_params(nbins=5)
+        if row == sheet.rows - 1:
+            axes.set_xlabel(safe(title(first)), fontsize=12)
+        if name == "Observed":
+            axes.set_ylabel(safe(title(second)), fontsize=12)
+        if row == 0:
+            axes.set_title(f"{name} / ({_bin(one)})" if name == "Fitted" else name, fontsize=12)
 
 
-def _line(axes: Axes, one: PlanePicture, row: int) -> None:
+def _bin(one: PlanePicture) -> str:
+    return " × ".join(width(axis) for axis in one.axes)
+
+
+def _line(axes: Axes, one: PlanePicture, row: int, *, last: bool) -> None:
     """Draw the only conditioning variable of a category."""
     (axis,) = one.axes
     mean, error = one.mean[row], one.errors[row]
@@ -87,7 +123,9 @@ def _line(axes: Axes, one: PlanePicture, row: int) -> None:
     axes.errorbar(axis.centers, one.observed[row], np.sqrt(one.variances[row]), fmt="ko", ms=3, lw=1, label="Observed")
     for low, high in zip(edges[:-1][~one.trained], edges[1:][~one.trained], strict=True):
         axes.axvspan(low, high, facecolor=_PALE, edgecolor=_HATCH, hatch="////", linewidth=0, zorder=0)
-    axes.set(xlim=(edges[0], edges[-1]), xlabel=safe(title(axis)), ylabel=f"Events / {width(axis)}")
+    axes.set(xlim=(edges[0], edges[-1]), ylabel=f"Events / {width(axis)}")
+    axes.set_xlabel(safe(title(axis)) if last else "")
+    axes.tick_params(labelbottom=last)
     axes.set_ylim(0.0, 1.35 * float(np.nanmax(np.append(mean + error, one.observed[row]))))
     axes.legend(loc="upper right", fontsize=11)
 
@@ -109,7 +147,6 @@ def _histogram(axes: Axes, one: PlanePicture, row: int) -> dict[str, Any]:
     x = np.linspace(-_REACH, _REACH, 81)
     axes.plot(x, (edges[1] - edges[0]) * np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), "k--", linewidth=1)
     axes.set(xlim=(-_REACH, _REACH), ylim=(0.0, 1.7 * axes.get_ylim()[1]))
-    axes.set_xlabel("(Fitted − obs.) / σ(obs.)", fontsize=12)
     axes.set_ylabel("Share of the bins", fontsize=12)
     axes.tick_params(which="both", labelsize=10)
     if found:
