@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backdrop.config import load
+from backdrop.demos import demo
 from backdrop.errors import ConfigError
 from backdrop.io import write
 from backdrop.learn.flow import Flow
@@ -101,6 +102,27 @@ def test_settings_are_read(tmp_path):
     assert near.flow == Flow(layers=2, hidden=4) and near.train.epochs == 2
     assert (near.category, far.category, far.derived) == (None, "year", {"twice": "2 * x_wt"})
     assert [axis.name for axis in near.axes] == ["m_h1", "m_h2"]
+
+
+def test_the_demonstration_tests_every_region_but_the_sealed_one():
+    found = load(demo("four-b"))
+    tested = {one.method for one in found.closures}
+    assert tested == {"lower_left", "lower_right", "upper_right", "upper_left", "reversed", "three_b"}
+    assert set(found.tasks) - tested == {"nominal"}
+    assert {one.method for one in found.variables if one.channel != "SR"} | {"reversed", "three_b"} == tested
+    (seal,) = found.seals
+    for name, task in found.tasks.items():
+        sealed = "data" in task.events.samples and not task.method.target.disjoint(seal.seal.region)
+        assert sealed == (name == "nominal"), name
+        centre = (
+            TOY.selection
+            if name in ("nominal", "reversed", "three_b")
+            else TOY.selection.shifted(name.replace("_", " "))
+        )
+        drawn = TOY.draw(seed=2, region=centre.sr)
+        assert task.method.blind.mask(drawn.columns).all() and (task.method.training.mask(drawn.columns) == 0).all()
+        near = [axis.edges[[0, -1]] for axis in task.method.axes]
+        np.testing.assert_allclose(near, centre.limits, atol=1.0)
 
 
 @pytest.mark.parametrize(

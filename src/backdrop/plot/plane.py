@@ -41,7 +41,7 @@ def plane(one: PlanePicture, *, label: Label | str = "") -> Figure:
     start = {1: 4.4, 2: 11.7}.get(len(one.axes), 0.0)
     with style():
         sheet = _Sheet(_LEFT + start + 3.1, rows)
-        for row, name in enumerate(one.names):
+        for row in range(rows):
             if len(one.axes) == 2:
                 _maps(sheet, one, row)
             elif len(one.axes) == 1:
