@@ -37,7 +37,7 @@ class PlanePicture:
     observed, variances
         Observed yields and their variances, shape (categories, bins); NaN where they are sealed, or not all there.
     mean, errors
-        What was fitted, shape (categories, bins).
+        What was fitted, shape (categories, bins); NaN where there can be no event.
     trained
         Which bins the fit saw, shape (bins,).
     """
@@ -61,7 +61,8 @@ class PlanePicture:
         hidden = np.logical_or.reduce([np.zeros(size, np.bool_), *map(plane.touches, missing)])
         observed, variances = (np.where(hidden, np.nan, one) for one in sums)
         names = tuple(f"{plane.category} {value:g}" if plane.category else "" for value in plane.values)
-        return cls(plane.axes, names, observed, variances, plane.mean, plane.errors, plane.trained)
+        mean, errors = (np.where(plane.inside, one, np.nan) for one in (plane.mean, plane.errors))
+        return cls(plane.axes, names, observed, variances, mean, errors, plane.trained)
 
     @property
     def pulls(self) -> Array:

@@ -33,9 +33,9 @@ _PLACES = {"Observed": 0.0, "Fitted": 2.4, "Error of the fit": 5.4, "Pull": 8.4}
 def plane(one: PlanePicture, *, label: Label | str = "") -> Figure:
     """Draw the yields in the conditioning variables, a row a category: observed, fitted, the error of that, and pulls.
 
-    Bins whose observed yield is not known are hatched. Two variables are drawn as maps, one as a histogram; of more
-    there are the pulls alone: ``(fitted - observed) / observed error`` of the bins that the fit saw, and of those it
-    did not, where these are open.
+    Bins that are not known are hatched, and those that the fit did not see are framed. Two variables are drawn as maps,
+    one as a histogram; of more there are the pulls alone: ``(fitted - observed) / observed error`` of the bins that the
+    fit saw, and of those it did not, where these are open.
     """
     rows = len(one.names)
     start = {1: 4.4, 2: 11.7}.get(len(one.axes), 0.0)
@@ -86,14 +86,14 @@ def _maps(sheet: _Sheet, one: PlanePicture, row: int) -> None:
     shape = tuple(len(axis) for axis in one.axes)
     top = float(np.nanmax(np.append(one.mean[row], one.observed[row])))
     values = one.observed[row], one.mean[row], one.errors[row], one.pulls[row]
-    tops = top, top, float(one.errors[row].max()), _REACH
+    tops = top, top, float(np.nanmax(one.errors[row])), _REACH
     first, second = one.axes
     for (name, start), array, reach in zip(_PLACES.items(), values, tops, strict=True):
         axes, low = sheet.panel(row, start, _SIDE), -_REACH if name == "Pull" else 0.0
         look: dict[str, Any] = {"cmap": "RdBu_r" if low else "viridis", "vmin": low, "vmax": reach, "rasterized": True}
-        if name in ("Observed", "Pull"):
-            axes.patch.set(facecolor=_PALE, edgecolor=_HATCH, hatch="//////", linewidth=0)
+        axes.patch.set(facecolor=_PALE, edgecolor=_HATCH, hatch="//////", linewidth=0)
         image = axes.pcolormesh(first.edges, second.edges, np.ma.masked_invalid(array.reshape(shape)).T, **look)
+        _frame(axes, one, INK if name == "Pull" else "white")
         if name != "Observed":
             bar = sheet.figure.colorbar(image, cax=sheet.panel(row, start + _SIDE + 0.07, 0.12))
             bar.ax.minorticks_off()
@@ -107,6 +107,17 @@ def _maps(sheet: _Sheet, one: PlanePicture, row: int) -> None:
             axes.set_ylabel(safe(title(second)), fontsize=12)
         if row == 0:
             axes.set_title(f"{name} / ({_bin(one)})" if name == "Fitted" else name, fontsize=12)
+
+
+def _frame(axes: Axes, one: PlanePicture, colour: str) -> None:
+    """Draw a line between the bins that the fit saw and the others."""
+    from matplotlib.collections import LineCollection
+
+    x, y = (np.asarray(axis.edges) for axis in one.axes)
+    seen = one.trained.reshape(len(x) - 1, len(y) - 1)
+    steep = [[(x[i + 1], y[j]), (x[i + 1], y[j + 1])] for i, j in np.argwhere(seen[1:] != seen[:-1])]
+    flat = [[(x[i], y[j + 1]), (x[i + 1], y[j + 1])] for i, j in np.argwhere(seen[:, 1:] != seen[:, :-1])]
+    axes.add_collection(LineCollection(steep + flat, colors=colour, linewidths=1.1))
 
 
 def _bin(one: PlanePicture) -> str:

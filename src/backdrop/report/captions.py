@@ -29,8 +29,9 @@ GRAPH = (
 )
 PLANE = (
     "Pulls without a pattern: of mean zero and width one in the bins that were fitted, and in those that were not, "
-    "where they are open (bins of few events pull upwards: their error is that of what was seen). A block of one colour "
-    "is a structure that the process smooths away; its error should grow in the gap and at the edges alone. Hatched bins are sealed, or not all there."
+    "where they are open (bins of few events pull upwards, since the error is that of what was seen). A block of one "
+    "colour is a structure that the process smooths away; its error should grow in the gap and at the edges alone. The "
+    "frame is around the gap; hatched bins are sealed, or not all there."
 )
 PAIRS = (
     "The same shapes on both sides of the diagonal, mirrored: below it observed events, above it drawn ones, darker "
