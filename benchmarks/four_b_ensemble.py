@@ -14,7 +14,9 @@ import numpy as np
 
 import backdrop as bd
 from backdrop.learn.gp import GaussianProcess
+from backdrop.learn.flow import Flow
 from backdrop.learn.scale import Feature, Log, LogGap
+from backdrop.learn.train import Training
 from backdrop.methods.interpolate import Interpolate
 from backdrop.synthetic import FourB
 from backdrop.tasks import Map, named_seed, resumable
@@ -38,16 +40,22 @@ SUM = {
     "pt_hh": "sqrt(pt_h1**2 + pt_h2**2 + 2 * pt_h1 * pt_h2 * cos(dphi))",
 }
 VARIABLES = ("m_hh", "deta", "pt_h1", "pt_h2", "eta_h1", "eta_h2", "dphi", "x_wt", "pt_hh")
-BINS, PLANE_BINS = 12, 25
+BINS = 12
+SMALL: dict[str, Any] = {
+    "flow": Flow(layers=5),
+    "train": Training(batch=512, epochs=20, steps=800, rate=3e-3),
+    "draws": 40_000,
+}
+"""What is quick enough for two hundred data sets of ten thousand events."""
 TOY = FourB()
 REGIONS = TOY.selection
 SR = bd.Region("SR", (REGIONS.sr & REGIONS.top_veto).cut)
 
 
-def interpolation(members: int, **settings: Any) -> Interpolate:
+def interpolation(members: int, bins: int = 25, **settings: Any) -> Interpolate:
     """Return the method with the features, the box and the years of the sample."""
     axes = tuple(
-        hist.axis.Regular(PLANE_BINS, low, high, name=name)
+        hist.axis.Regular(bins, low, high, name=name)
         for name, (low, high) in zip(("m_h1", "m_h2"), REGIONS.limits, strict=True)
     )
     tagged = bd.Region("4b", f"(n_b >= 4) & ({REGIONS.near.cut})")
@@ -81,7 +89,9 @@ class Toy:
 def studied(toy: Toy) -> dict[str, np.ndarray]:
     """Return yields, errors by block, and the χ² of each variable after the prediction is scaled to the observed."""
     data = replace(TOY, size=toy.size).draw(seed=toy.seed, region=REGIONS.box & REGIONS.near)
-    method = interpolation(toy.members, process=GaussianProcess()) if toy.reference else interpolation(toy.members)
+    method = interpolation(toy.members, **({"bins": 18, **SMALL} if toy.size < 0.5 else {}))
+    if toy.reference:
+        method = replace(method, process=GaussianProcess())
     start = time.process_time()
     found = bd.estimate(bd.Setup(method, data.select(REGIONS.open)), channels(), seed=toy.seed)
     spent = time.process_time() - start
@@ -122,6 +132,7 @@ class FourBEnsemble:
     """Largest mean, least and largest width; None where there are too few toys to hold them."""
     step: int = 10
     reference: bool = False
+    """Whether the plane is the reference's Gaussian process of the counts."""
 
     def records(self, spread: Map, home: Path) -> Iterator[dict[str, Any]]:
         """Yield the result so far."""

@@ -9,6 +9,7 @@ import hist
 import numpy as np
 
 import chain
+import falling
 import reference
 from backdrop import Channel, Region
 from backdrop.methods import (
@@ -29,6 +30,7 @@ from backdrop.methods import (
 from backdrop.methods.abcd import Plane
 from backdrop.methods.charge_flip import EnergyLoss, Window
 from backdrop.methods.efficiency import Efficiency
+from backdrop.methods.interpolate import InterpolateModel
 from backdrop.methods.transfer import Binned, Chebyshev, Constant, Polynomial
 from backdrop.synthetic import FlippedPairs, GaussianPlane, Leptons
 from backdrop.testing import Case, Table
@@ -310,6 +312,27 @@ def fake_factor() -> Case:
     )
 
 
+def interpolate() -> Case:
+    """A window of a falling mass is blinded; small flows, whose pulls belong in a long validation."""
+
+    def draw(seed: int) -> list[Table]:
+        data = falling.draw(seed)
+        return [Table("data", dict(data.columns), data.weight)]
+
+    return Case(
+        "interpolate",
+        falling.METHOD,
+        (falling.CHANNEL,),
+        draw,
+        falling.expected(),
+        falling.WINDOW & falling.METHOD.target,
+        {"InterpolateModel": InterpolateModel},
+        features=("u", "v"),
+        toys=0,
+        scale_tolerance=1e-3,
+    )
+
+
 CASES = {
     "fake_factor": fake_factor,
     "abcd": abcd,
@@ -320,6 +343,7 @@ CASES = {
     "likelihood_abcd": likelihood_abcd,
     "likelihood_matrix": likelihood_matrix,
     "likelihood_abcd_smooth": lambda: likelihood_abcd("likelihood_abcd_smooth", Chebyshev(_MASS, 1)),
+    "interpolate": interpolate,
     "matrix": matrix,
     "charge_flip": charge_flip,
     "charge_flip_loss": lambda: replace(charge_flip("charge_flip_loss", EnergyLoss(0.04, 0.01, "pt", ("m",))), toys=0),

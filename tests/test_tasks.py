@@ -14,7 +14,7 @@ import pytest
 
 from backdrop import Events, Region
 from backdrop.errors import ArtifactError
-from backdrop.tasks import checkpoint, checkpoints, fingerprint, named_seed, pool, resumable, stream
+from backdrop.tasks import checkpoint, checkpoints, fingerprint, named_seed, pool, progress, report, resumable, stream
 
 # ---- streams ---------------------------------------------------------------------------------------------------------
 
@@ -210,3 +210,22 @@ def test_trainings_keep_their_checkpoints_where_they_are_told_to_in_every_proces
             assert checkpoint("flow") == tmp_path / "inner" / "flow"
         assert checkpoint("flow") == tmp_path / "flow"
     assert checkpoint("flow") is None
+
+
+def test_a_long_task_says_how_far_it_is_where_there_is_a_bar() -> None:
+    from backdrop import tasks
+
+    seen = []
+
+    def work(item: int) -> int:
+        for epoch in range(1, 4):
+            report("training flows", epoch, 3)
+            seen.append([(one.description, one.completed, one.total, one.visible) for one in tasks._bar.tasks])
+        return item
+
+    report("training flows", 1, 3)
+    assert list(progress(map, "fits")(work, [7, 8])) == [7, 8]
+    assert seen[0] == [("fits", 0, 2, True), ("training flows", 1, 3, True)]
+    assert seen[2] == [("fits", 0, 2, True), ("training flows", 3, 3, False)]
+    assert seen[3] == [("fits", 1, 2, True), ("training flows", 1, 3, True)]
+    assert tasks._bar is None

@@ -30,6 +30,7 @@ __all__ = [
     "progress",
     "protect",
     "refuse_input",
+    "report",
     "resumable",
     "stream",
     "write_atomic",
@@ -355,6 +356,18 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+_bar: Any = None
+
+
+def report(title: str, done: int, total: int) -> None:
+    """Say how far a long task is, in the bar of the map that runs it in this process; without one say nothing."""
+    if _bar is None:
+        return
+    rows = [one.id for one in _bar.tasks if one.description == title]
+    row = rows[0] if rows else _bar.add_task(title, total=total)
+    _bar.update(row, completed=done, total=total, visible=done < total)
+
+
 def progress(map: Map, title: str) -> Map:
     """Wrap a map so that a bar counts its finished items, on a terminal only."""
 
@@ -362,12 +375,17 @@ def progress(map: Map, title: str) -> Map:
         from rich.console import Console
         from rich.progress import Progress
 
+        global _bar
         listed: Sequence[T] = list(items)
         console = Console(stderr=True)
         with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-            row = bar.add_task(title, total=len(listed))
-            for result in map(function, listed):
-                bar.advance(row)
-                yield result
+            row, before = bar.add_task(title, total=len(listed)), _bar
+            _bar = bar
+            try:
+                for result in map(function, listed):
+                    bar.advance(row)
+                    yield result
+            finally:
+                _bar = before
 
     return run

@@ -207,3 +207,16 @@ def test_networks_without_blocks_or_with_two() -> None:
     for blocks in (0, 2):
         flows = made(2, 1, flow=Flow(layers=2, hidden=4, blocks=blocks))
         assert np.isfinite(flows.log_prob(np.zeros((4, 2)), np.zeros((4, 1)))).all()
+
+
+def test_noise_that_is_given_makes_the_draws() -> None:
+    """Whichever rows are asked for."""
+    flows = made(3, 2, members=5)
+    given = np.random.default_rng(1).normal(size=(1500, 2))
+    noise = np.stack([flows.layers(given, seed=4, member=member)[0] for member in range(5)])
+    drawn = flows.sample(given, seed=4)
+    assert np.array_equal(flows.transformed(noise, given), drawn)
+    some = np.array([3, 700, 1400])
+    assert np.allclose(flows.transformed(noise[:, some], given[some]), drawn[:, some], atol=1e-5)
+    with pytest.raises(DataError, match=r"noise has the shape \(2, 1500, 3\); give \(5, 1500, 3\)"):
+        flows.transformed(noise[:2], given)

@@ -1,4 +1,4 @@
-"""Log-Gaussian processes: evidence and mode against other ways to compute them, and what they know of a hidden region."""
+"""Log-Gaussian processes: evidence and mode against other ways to compute them, and the yield of a hidden region."""
 
 from __future__ import annotations
 

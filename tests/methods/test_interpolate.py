@@ -11,61 +11,27 @@ import pytest
 
 from backdrop import Channel, Events, Region, Setup, estimate, fitted
 from backdrop.errors import BlindedError, ConfigError, CutError, DataError
-from backdrop.learn.flow import Flow
 from backdrop.learn.gp import GaussianProcess
-from backdrop.learn.scale import Feature, Log
-from backdrop.learn.train import Training
+from backdrop.learn.scale import Feature
 from backdrop.methods.interpolate import Interpolate, InterpolateModel
-
-MASS = hist.axis.Regular(12, 60, 180, name="m")
-WINDOW = Region("window", "(m > 110) & (m < 130)")
-SR = Region("SR", "(m > 110) & (m < 130) & (v > 0.5)")
-SMALL: dict[str, Any] = {
-    "flow": Flow(layers=2, hidden=8, dropout=0.0),
-    "train": Training(batch=512, epochs=8, steps=60, rate=1e-2, patience=8),
-    "members": 3,
-    "planes": 20,
-    "draws": 4000,
-}
-ONE = Interpolate(
-    Region("tagged", "tag > 0"), (MASS,), WINDOW, (Feature("u", Log()), Feature("v")), {"product": "u * v"}, **SMALL
-)
-BINS = (hist.axis.Regular(4, 0, 4, name="u"),)
-CHANNEL = Channel("SR", SR, BINS)
-
-
-def draw(seed: int, number: int = 6000) -> Events:
-    """A falling mass; log u about a line in the mass, v about u, and two kinds of events."""
-    rng = np.random.default_rng(seed)
-    size = rng.poisson(number)
-    m = 60 - 80 * np.log1p(-rng.uniform(size=size) * (1 - np.exp(-1.5)))
-    u = np.exp(rng.normal((m - 120) / 100, 0.4))
-    year = rng.choice([1, 2], size, p=[0.4, 0.6])
-    columns = {"m": m, "u": u, "v": u + rng.normal(0, 0.5, size), "tag": rng.integers(0, 2, size), "year": year}
-    return Events.of(columns)
-
-
-def expected(region: Region = SR) -> np.ndarray:
-    """The truth, from two hundred times the events."""
-    rows = draw(99, 1_200_000).select(region & ONE.target)
-    return np.histogram(rows["u"], np.linspace(0, 4, 5))[0] / 200
+from falling import CHANNEL, MASS, METHOD, SMALL, SR, WINDOW, draw, expected
 
 
 @pytest.fixture(scope="module")
 def model() -> InterpolateModel:
-    return fitted(Setup(ONE, draw(1)), seed=1)
+    return fitted(Setup(METHOD, draw(1)), seed=1)
 
 
 def test_the_open_yield_is_the_observed_one(model: InterpolateModel) -> None:
     data = draw(1)
     inside = Region("open", "(m > 60) & (m < 180) & ~((m > 110) & (m < 130))")
     rows = model.predict(data, inside)
-    assert rows.weight.sum() == pytest.approx(len(data.select(inside & ONE.target)))
+    assert rows.weight.sum() == pytest.approx(len(data.select(inside & METHOD.target)))
     assert set(rows["member"]) == {0, 1, 2}
 
 
 def test_the_blind_region_is_predicted_within_the_uncertainty() -> None:
-    found = estimate(Setup(ONE, draw(2)), [CHANNEL], seed=2)
+    found = estimate(Setup(METHOD, draw(2)), [CHANNEL], seed=2)
     assert set(found.replicas) == {"gp", "number", "flow"}
     assert [len(found.replicas[name]) for name in ("gp", "number", "flow")] == [20, 20, 3]
     true, total = expected().sum(), found.total("SR")
@@ -116,34 +82,32 @@ def test_each_plane_keeps_the_observed_yield(model: InterpolateModel) -> None:
 
 @pytest.mark.parametrize(("error", "size"), [("bootstrap", 1.0), ("spread", 1.0), ("seed", 1 / np.sqrt(3))])
 def test_the_error_of_the_flows_is_what_it_says(error: Any, size: float) -> None:
-    method = replace(ONE, error=error, planes=0)
+    method = replace(METHOD, error=error, planes=0)
     found = estimate(Setup(method, draw(3)), [CHANNEL], seed=3)
     assert set(found.replicas) == {"flow"}
     model = fitted(Setup(method, draw(3)), seed=3)
     alone = [CHANNEL.fill(one.predict(draw(3), SR))[0] for one in model.replicas["flow"]]
     assert np.allclose(found.replicas["flow"], alone)
-    members = np.stack(
-        [CHANNEL.fill(replace(model, shares=row).predict(draw(3), SR))[0] for row in np.eye(3)]
-    )
+    members = np.stack([CHANNEL.fill(replace(model, shares=row).predict(draw(3), SR))[0] for row in np.eye(3)])
     assert np.allclose(found.nominal, members.mean(axis=0))
     centred = members - members.mean(axis=0)
     assert np.allclose(found.replicas["flow"] - found.nominal, size * centred)
 
 
 def test_no_block_where_none_is_asked_for() -> None:
-    found = estimate(Setup(replace(ONE, error="none", planes=0, members=1), draw(3)), [CHANNEL], seed=3)
+    found = estimate(Setup(replace(METHOD, error="none", planes=0, members=1), draw(3)), [CHANNEL], seed=3)
     assert not found.replicas and found.nominal.sum() > 0
 
 
 def test_bootstrapped_members_see_other_events_than_those_of_one_sample() -> None:
     """All members have the same seeds; only the events differ."""
-    same, other = (fitted(Setup(replace(ONE, error=kind), draw(3)), seed=3) for kind in ("spread", "bootstrap"))
+    same, other = (fitted(Setup(replace(METHOD, error=kind), draw(3)), seed=3) for kind in ("spread", "bootstrap"))
     assert same.flows.seeds == other.flows.seeds
     assert not np.allclose(same.flows.parameters, other.flows.parameters)
 
 
 def test_categories_have_their_own_yield_and_plane() -> None:
-    method = replace(ONE, category="year", draws=2000)
+    method = replace(METHOD, category="year", draws=2000)
     data = draw(4)
     model = fitted(Setup(method, data), seed=4)
     inside = Region("open", "(m > 60) & (m < 180) & ~((m > 110) & (m < 130))")
@@ -166,26 +130,28 @@ def test_a_plane_of_two_masses_and_the_sample_boundary() -> None:
     found = estimate(Setup(method, data), [Channel("SR", circle & sample)], seed=1).total("SR")
     true = len(data.select(circle))
     assert abs(found.value - true) < 4 * np.hypot(found.total, np.sqrt(true))
-    wide = fitted(Setup(method, data), seed=1).predict(data, Region("box", "(m1 > 60) & (m1 < 140) & (m2 > 60) & (m2 < 140)"))
+    wide = fitted(Setup(method, data), seed=1).predict(
+        data, Region("box", "(m1 > 60) & (m1 < 140) & (m2 > 60) & (m2 < 140)")
+    )
     assert sample.mask(wide.columns).all() and len(wide)
 
 
 def test_a_subtracted_process_leaves_the_difference() -> None:
     data, other = draw(6, 9000), draw(7, 12_000)
     events = data - 0.25 * other.relabel("other")
-    found = estimate(Setup(ONE, events), [CHANNEL], seed=6)
+    found = estimate(Setup(METHOD, events), [CHANNEL], seed=6)
     total = found.total("SR")
     assert abs(total.value - expected().sum()) < 4 * total.total
     assert total.value == pytest.approx(expected().sum(), rel=0.25)
 
 
 def test_sealed_rows_are_not_needed() -> None:
-    data = Events.of(dict(draw(1).columns), seal=WINDOW & ONE.target)
-    opened = draw(1).select(~(WINDOW & ONE.target))
+    data = Events.of(dict(draw(1).columns), seal=WINDOW & METHOD.target)
+    opened = draw(1).select(~(WINDOW & METHOD.target))
     assert len(data) == len(opened)
-    assert estimate(Setup(ONE, data), [CHANNEL], seed=1).nominal.sum() > 0
+    assert estimate(Setup(METHOD, data), [CHANNEL], seed=1).nominal.sum() > 0
     with pytest.raises(BlindedError, match="window"):
-        wide = replace(ONE, blind=Region("narrow", "(m > 115) & (m < 125)"))
+        wide = replace(METHOD, blind=Region("narrow", "(m > 115) & (m < 125)"))
         estimate(Setup(wide, data), [CHANNEL], seed=1)
 
 
@@ -205,7 +171,7 @@ def test_a_region_beyond_the_box_is_refused(model: InterpolateModel) -> None:
         ({"blind": SR}, r"region 'SR' \(blind\) reads 'v', which is no conditioning variable; it may read m"),
         ({"within": Region("cut", "u > 1")}, r"region 'cut' \(within\) reads 'u'"),
         ({"features": ()}, "at least one feature"),
-        ({"features": (Feature("m"),)}, "feature 'm' is a condition, the category or another feature already"),
+        ({"features": (Feature("m"),)}, "feature 'm' is a condition, the category or another column already"),
         ({"features": (Feature("u"), Feature("u"))}, "feature 'u' is a condition"),
         ({"category": "u"}, "feature 'u' is a condition"),
         ({"derived": {"x": "z + u"}}, "derived variable 'x' reads 'z', which is neither drawn nor derived"),
@@ -218,7 +184,7 @@ def test_a_region_beyond_the_box_is_refused(model: InterpolateModel) -> None:
 )
 def test_contradicting_settings_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        replace(ONE, **settings)
+        replace(METHOD, **settings)
 
 
 def test_undefined_features_are_named() -> None:
@@ -226,11 +192,11 @@ def test_undefined_features_are_named() -> None:
     columns["u"] = np.where(np.arange(len(columns["u"])) == 7, -1.0, columns["u"])
     columns["tag"] = np.ones_like(columns["tag"])
     columns["m"] = np.where(np.arange(len(columns["u"])) == 7, 70.0, columns["m"])
-    with pytest.raises(DataError, match="column 'u' has 1 of .* values that are not above the offset 0"):
-        fitted(Setup(ONE, Events.of(columns)), seed=1)
+    with pytest.raises(DataError, match=r"column 'u' has 1 of .* values that are not above the offset 0"):
+        fitted(Setup(METHOD, Events.of(columns)), seed=1)
 
 
 def test_the_reference_process_is_an_option() -> None:
-    found = estimate(Setup(replace(ONE, process=GaussianProcess(noise="observed")), draw(8)), [CHANNEL], seed=8)
+    found = estimate(Setup(replace(METHOD, process=GaussianProcess(noise="observed")), draw(8)), [CHANNEL], seed=8)
     total = found.total("SR")
     assert abs(total.value - expected().sum()) < 5 * total.total

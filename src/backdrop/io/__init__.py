@@ -6,10 +6,10 @@ kept. All that comes out otherwise is the same whatever the sealed rows hold and
 
 from __future__ import annotations
 
-from .door import Composite, Derived
+from .door import Composite, Derived, check_drawn
 from .models import load, save
 from .opening import read
 from .source import EventFiles
 from .writing import write
 
-__all__ = ["Composite", "Derived", "EventFiles", "load", "read", "save", "write"]
+__all__ = ["Composite", "Derived", "EventFiles", "check_drawn", "load", "read", "save", "write"]

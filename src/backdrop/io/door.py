@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CutError, DataError
+from ..errors import ConfigError, CutError, DataError, nearest
 from ..events import Seal, event_keys
 from ..region import evaluate, expression_columns
 from .fields import Column, Field, field_in_memory, is_awkward, settle
@@ -19,7 +19,7 @@ from .tables import KEY, SAMPLE, WEIGHT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Composite", "Derived", "Door", "derivations"]
+__all__ = ["Composite", "Derived", "Door", "check_drawn", "derivations"]
 
 _FILES = 40
 # Temporaries of a hash that stay in the processor's cache: three times faster than one hash of all rows.
@@ -92,6 +92,27 @@ class Composite(Mapping[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (dict, (dict(self.items()),))
+
+
+def check_drawn(derived: Mapping[str, str], drawn: Iterable[str]) -> None:
+    """Check that what is derived from drawn variables reads those, or what is derived before it.
+
+    Raises
+    ------
+    ConfigError
+        If it reads another column, or has the name of one that is there.
+    """
+    known = list(drawn)
+    for name, expression in derived.items():
+        for column in Derived(name, expression).columns:
+            if column not in known:
+                raise ConfigError(
+                    f"derived variable '{name}' reads '{column}', which is neither drawn nor derived before it"
+                    f"{nearest(column, known)}; there is {', '.join(known)}"
+                )
+        if name in known:
+            raise ConfigError(f"derived variable '{name}' is drawn or derived already; give it another name")
+        known.append(name)
 
 
 def derivations(given: Mapping[str, str] | Iterable[Derived] | None) -> tuple[Derived, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,7 +179,7 @@ class Flows:
         given = checked("conditions", conditions, self.conditions)
         which = list(range(len(self)) if members is None else members)
         found = np.empty((len(which), len(given), self.features), np.float32)
-        for places, rows, steps in self._drawn(given, which, seed, device):
+        for places, rows, steps in self._pushed(given, which, partial(self._noise, seed=seed), device):
             found[places, rows] = steps[-1].transpose(1, 2).cpu().numpy()
         return found
 
@@ -193,35 +193,35 @@ class Flows:
         DataError
             If the shapes do not fit or a number is not finite.
         """
-        import torch
-
-        from .flow_layers import one_thread
-
         given = checked("conditions", conditions, self.conditions)
         if noise.shape != (len(self), len(given), self.features):
             raise DataError(f"noise has the shape {noise.shape}; give {(len(self), len(given), self.features)}")
+
+        def part(members: Sequence[int], rows: slice) -> NDArray[np.float32]:
+            return np.ascontiguousarray(noise[list(members), rows].transpose(0, 2, 1))
+
         found = np.empty(noise.shape, np.float32)
-        with one_thread(), torch.no_grad():
-            for members, theta, orders, norms in self._groups(device):
-                for rows in _chunks(len(given)):
-                    z = torch.as_tensor(np.ascontiguousarray(noise[members, rows].transpose(0, 2, 1)), device=device)
-                    one = self._given(given[rows], len(theta), device)
-                    values = self._layers.inverse(theta, orders, norms, z, one)[-1]
-                    found[members, rows] = values.transpose(1, 2).cpu().numpy()
+        for members, rows, steps in self._pushed(given, range(len(self)), part, device):
+            found[members, rows] = steps[-1].transpose(1, 2).cpu().numpy()
         return found
 
     def layers(self, conditions: ArrayLike, *, seed: int, member: int = 0) -> list[NDArray[np.float32]]:
         """Return what `sample` draws for a member after each layer: first the normal numbers, last the values."""
         given = checked("conditions", conditions, self.conditions)
         found = np.empty((self.flow.layers + 1, len(given), self.features), np.float32)
-        for _, rows, steps in self._drawn(given, [member], seed, "cpu"):
+        for _, rows, steps in self._pushed(given, [member], partial(self._noise, seed=seed), "cpu"):
             for place, step in enumerate(steps):
                 found[place, rows] = step[0].T.numpy()
         return list(found)
 
-    def _drawn(
-        self, given: NDArray[np.float32], which: Sequence[int], seed: int, device: str
+    def _pushed(
+        self,
+        given: NDArray[np.float32],
+        which: Sequence[int],
+        noise: Callable[[Sequence[int], slice], NDArray[np.float32]],
+        device: str,
     ) -> Iterator[tuple[slice, slice, list[Any]]]:
+        """Give normal numbers after each layer, some members and rows at a time."""
         import torch
 
         from .flow_layers import one_thread
@@ -230,7 +230,7 @@ class Flows:
             for places, theta, orders, norms in self._groups(device, which):
                 chosen = which[places]
                 for rows in _chunks(len(given)):
-                    z = torch.as_tensor(self._noise(chosen, rows, seed), device=device)
+                    z = torch.as_tensor(noise(chosen, rows), device=device)
                     one = self._given(given[rows], len(chosen), device)
                     yield places, rows, self._layers.inverse(theta, orders, norms, z, one)
 

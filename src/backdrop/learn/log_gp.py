@@ -34,10 +34,10 @@ class LogGaussianProcess:
     """Regression of binned counts whose rate has a smooth logarithm (a log-Gaussian Cox process).
 
     The yield of a bin of relative size v is ``v exp(f(x))``, ``f ~ GP(c, a**2 k(r))`` with ``r**2 = sum_i (x_i -
-    x_i')**2 / l_i**2`` or, oblique, ``r = |A (x - x')|``; the counts are Poisson. The posterior of f is that of Laplace, a Gaussian about its mode, and
-    length scales and amplitude maximise its evidence. Rates are positive, an exponential fall is no structure at all,
-    and thin bins count as what they are: where a Gaussian process of the counts straightens a convex fall, this one
-    follows it.
+    x_i')**2 / l_i**2`` or, oblique, ``r = |A (x - x')|``; the counts are Poisson. The posterior of f is that of
+    Laplace, a Gaussian about its mode, and the metric and the amplitude maximise its evidence. Rates are positive, an
+    exponential fall is no structure at all, and thin bins count as what they are: where a Gaussian process of the
+    counts straightens a convex fall, this one follows it.
 
     Weighted yields are scaled counts: the likelihood of a bin is that of ``y / s`` with ``s = sum w**2 / sum w`` of all
     bins, for which a negative yield is allowed.
@@ -123,7 +123,7 @@ class LogGaussianProcess:
         FitError
             If the mode of the posterior is not found.
         """
-        from scipy.optimize import minimize
+        from scipy.optimize import Bounds, minimize
 
         x = check_points(points)
         y = np.asarray(yields, np.float64)
@@ -134,14 +134,18 @@ class LogGaussianProcess:
                 raise DataError(f"{what} have the shape {values.shape} or are not finite; give one number a point")
         if not (y.sum() > 0.0 and squares.sum() > 0.0 and (v > 0.0).all()):
             raise DataError(
-                f"the yields of {len(y)} bins sum to {y.sum():g}; a rate needs a positive sum, and bins of positive size"
+                f"the yields of {len(y)} bins sum to {y.sum():g}; a rate needs a positive sum, and bins of positive "
+                "size"
             )
         search = _Search(self, x, y, v, float(squares.sum() / y.sum()))
-        starts = [search.middle, *rng.uniform(*search.limits, (self.restarts, len(search.middle)))]
-        options = {"ftol": 1e-10, "gtol": 1e-5, "maxiter": 200}
-        limits = list(zip(*search.limits, strict=True))
-        found = [minimize(search.loss, one, jac=True, method="L-BFGS-B", bounds=limits, options=options) for one in starts]
-        return search.posterior(min(found, key=lambda one: float(one.fun)).x)
+        low, high = search.limits
+        starts = [search.middle, *rng.uniform(low, high, (self.restarts, len(low)))]
+        bounds = Bounds(low, high)
+
+        def ended(start: Array) -> Any:
+            return minimize(search.loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-10})
+
+        return search.posterior(min(map(ended, starts), key=lambda one: float(one.fun)).x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +208,10 @@ class LogPosterior:
         """Return rates drawn from the posterior, at points, shape (number, m)."""
         x = self.prior.check(points)
         root = self._root(x)
-        moved = rng.standard_normal((root.shape[1], number)).T @ root.T
+        # the symmetric root does not know which points the columns belong to, so draws move little where the fit does
+        sizes, directions = np.linalg.eigh(root @ root.T)
+        symmetric = (directions * np.sqrt(np.maximum(sizes, 0.0))) @ directions.T
+        moved = rng.standard_normal((number, len(x))) @ symmetric
         return np.asarray(np.exp(self.level + self._basis(x) @ self.weights + moved))
 
     def state(self) -> dict[str, Any]:
@@ -230,7 +237,7 @@ class LogPosterior:
 
     @cached_property
     def _lower(self) -> Array:
-        return np.linalg.cholesky(self.precision)
+        return np.asarray(np.linalg.cholesky(self.precision))
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +254,7 @@ class _Search:
     @cached_property
     def range(self) -> Array:
         """Of the points along each axis, shape (d,)."""
-        return np.ptp(self.points, axis=0)
+        return np.asarray(np.ptp(self.points, axis=0))
 
     @cached_property
     def steps(self) -> Array:

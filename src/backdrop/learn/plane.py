@@ -77,7 +77,7 @@ class Plane:
 
     @property
     def lost(self) -> float:
-        """The sum of the bins whose mean is negative, relative to the whole."""
+        """The size of the sum of the bins whose mean is negative, relative to what is drawn from."""
         return float(1.0 - self.mean.sum() / self.density.sum())
 
     def touches(self, region: Region) -> NDArray[np.bool_]:
@@ -127,9 +127,9 @@ class Plane:
         """What must be heeded about the fits."""
         names = [f"{self.category} {value:g}: " if self.category else "" for value in self.values]
         texts = [name + text for name, one in zip(names, self.posteriors, strict=True) for text in one.warnings]
-        if self.lost < -1e-3:
+        if self.lost > 1e-3:
             texts.append(
-                f"the Gaussian process is negative in bins that sum to {-self.lost:.2%} of the yield; nothing is drawn "
+                f"the Gaussian process is negative in bins that sum to {self.lost:.2%} of the yield; nothing is drawn "
                 "there: use wider bins, or a smaller box"
             )
         return tuple(texts)

@@ -46,9 +46,7 @@ class Prior:
     chosen: Array
 
     @classmethod
-    def of(
-        cls, kernel: SquaredExponential | Matern, metric: Array, amplitude: float, points: Array, k: Array
-    ) -> Prior:
+    def of(cls, kernel: SquaredExponential | Matern, metric: Array, amplitude: float, points: Array, k: Array) -> Prior:
         """Return the prior whose columns are chosen among points of correlation `k`, shape (n, n)."""
         return cls(kernel, metric, amplitude, points[pivoted(k)[1]])
 
@@ -102,7 +100,7 @@ class Prior:
 
     @cached_property
     def _lower(self) -> Array:
-        return np.linalg.cholesky(self._correlation(self.chosen, self.chosen))
+        return np.asarray(np.linalg.cholesky(self._correlation(self.chosen, self.chosen)))
 
     def _correlation(self, a: Array, b: Array) -> Array:
         return self.kernel(_gaps(a @ self.metric.T, b @ self.metric.T).sum(axis=0))[0]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError, FitError, nearest
 from ..events import Events, bootstrap_counts, event_keys
-from ..io import Composite, Derived
+from ..io import Composite, Derived, check_drawn
 from ..learn import distortions as distort
 from ..learn.distortions import Distortion, FinalTilt, Shift, Tilt
 from ..learn.graph import Template, check_graph
@@ -123,17 +123,7 @@ class AncestralSampling:
         check_graph(self.templates)
         if self.draws < 1:
             raise ConfigError(f"AncestralSampling: draws = {self.draws}; draw at least one pseudo-candidate")
-        known = [name for one in self.templates for name in one.variables]
-        for name, expression in self.derived.items():
-            for column in Derived(name, expression).columns:
-                if column not in known:
-                    raise ConfigError(
-                        f"derived variable '{name}' reads '{column}', which is neither drawn nor derived before it"
-                        f"{nearest(column, known)}; there is {', '.join(known)}"
-                    )
-            if name in known:
-                raise ConfigError(f"derived variable '{name}' is drawn or derived already; give it another name")
-            known.append(name)
+        check_drawn(self.derived, [name for one in self.templates for name in one.variables])
         for one in (*self.distortions, *self.systematics.values()):
             distort.check_distortion(one, self.templates, self.derived)
 

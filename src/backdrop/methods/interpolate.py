@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ..errors import ConfigError, CutError, nearest
+from ..errors import ConfigError, CutError
 from ..events import Events, bootstrap_counts, event_keys
-from ..io import Composite, Derived
+from ..io import Composite, Derived, check_drawn
 from ..learn.flow import Flow, Flows
 from ..learn.gp import GaussianProcess
 from ..learn.log_gp import LogGaussianProcess
@@ -21,7 +21,7 @@ from ..learn.positive import Positive
 from ..learn.scale import Feature, Scale
 from ..learn.train import Training, fit_flows
 from ..region import Region
-from ..tasks import checkpoint, fingerprint, named_seed, stream
+from ..tasks import checkpoint, named_seed, report, stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +93,7 @@ class Interpolate:
     draws
         How many points of the plane are drawn for each category; each member draws its features for all of them.
     device
-        Where the flows are trained and drawn from: ``cpu``, ``cuda``, or ``cuda:1``.
+        Where the flows are trained: ``cpu``, ``cuda``, or ``cuda:1``.
 
     Assumes
     -------
@@ -147,23 +147,14 @@ class Interpolate:
                     f"it may read {', '.join(names)}"
                 )
         self._check_numbers()
-        known = [*names, *([self.category] if self.category else [])]
+        known = [*names, MEMBER, *([self.category] if self.category else [])]
         for one in self.features:
             if one.name in known:
-                raise ConfigError(f"feature '{one.name}' is a condition, the category or another feature already")
+                raise ConfigError(f"feature '{one.name}' is a condition, the category or another column already")
             known.append(one.name)
         if not self.features:
             raise ConfigError("Interpolate needs at least one feature besides the conditioning variables")
-        for name, expression in self.derived.items():
-            for column in Derived(name, expression).columns:
-                if column not in known:
-                    raise ConfigError(
-                        f"derived variable '{name}' reads '{column}', which is neither drawn nor derived before it"
-                        f"{nearest(column, known)}; there is {', '.join(known)}"
-                    )
-            if name in (*known, MEMBER):
-                raise ConfigError(f"derived variable '{name}' is drawn or derived already; give it another name")
-            known.append(name)
+        check_drawn(self.derived, known)
 
     def _check_numbers(self) -> None:
         if self.members < 1 or (self.members < 2 and self.error != "none"):
@@ -203,7 +194,7 @@ class Interpolate:
         rows = events.require(self.training, self.columns)
         plane = fit_plane(rows, self.axes, self.category, self.blind, self.within, self.process, stream(seed, "plane"))
         kinds, _ = plane.index(rows.columns)
-        number = np.bincount(kinds, rows.weight, len(plane.values))
+        number = np.bincount(kinds, rows.weight, len(plane.values)).astype(float)
         error = np.sqrt(np.bincount(kinds, rows.weight**2, len(plane.values)))
         weight, notes = self._positive(rows, seed)
         scale = Scale.fit(self.features, rows.columns, weight)
@@ -228,10 +219,9 @@ class Interpolate:
         weights = np.broadcast_to(weight, (self.members, len(weight)))
         if self.error == "bootstrap":
             weights = weights * bootstrap_counts(rows.key, seeds)
-        place = checkpoint(fingerprint((values, known, weights, rows.key, self.flow, self.train, seeds)))
         return fit_flows(
             values, known, weights, rows.key, flow=self.flow, training=self.train, seeds=seeds,
-            device=self.device, checkpoint=place,
+            device=self.device, checkpoint=checkpoint("flows"), progress=partial(report, "training flows"),
         )  # fmt: skip
 
 
@@ -370,8 +360,8 @@ class InterpolateModel:
         texts = [*self.notes, *self.plane.warnings]
         if self.flows.failed:
             texts.append(
-                f"{len(self.flows.failed)} of {len(self.flows.failed) + len(self.flows)} flows could not be trained and "
-                "are left out; lower the learning rate"
+                f"{len(self.flows.failed)} of {len(self.flows.failed) + len(self.flows)} flows could not be trained "
+                "and are left out; lower the learning rate"
             )
         return tuple(texts)
 
@@ -495,7 +485,8 @@ class InterpolateModel:
 
     def _without_features(self, known: Mapping[str, Any]) -> Composite:
         blank = np.full(len(known[self.plane.axes[0].name]), np.nan)
-        unknown = dict.fromkeys((*self._names, MEMBER, *[self.plane.category] * bool(self.plane.category)), blank)
+        category = () if self.plane.category is None else (self.plane.category,)
+        unknown = dict.fromkeys((*self._names, MEMBER, *category), blank)
         return Composite({**unknown, **known}, self._derived)
 
     def _features(self, known: Mapping[str, Any], index: NDArray[np.int64], block: int) -> dict[str, Any]:
@@ -509,7 +500,8 @@ class InterpolateModel:
 
     def _stored(self, region: Region) -> list[str]:
         """Return what is kept of the rows in a region; what else is derived comes back where it is asked for."""
-        known = [axis.name for axis in self.plane.axes] + [self.plane.category] * (self.plane.category is not None)
+        known = [axis.name for axis in self.plane.axes]
+        known += [] if self.plane.category is None else [self.plane.category]
         return [*known, *self._names, MEMBER, *(name for name in self.derived if name in region.columns)]
 
     def _events(self, columns: Mapping[str, Any], weight: Array, key: NDArray[np.uint64]) -> Events:
