@@ -15,6 +15,7 @@ from backdrop.learn.log_gp import LogGaussianProcess
 from backdrop.learn.scale import Feature, Identity, Log, LogGap
 from backdrop.report import report
 from backdrop.results import Results
+from backdrop.run.collect import _settings
 from backdrop.run.execution import execute
 from backdrop.run.samples import read
 from backdrop.synthetic import FourB
@@ -179,7 +180,16 @@ def test_pictures_are_kept_and_reported(outcome, tmp_path):
     for kind in ("plane", "pairs", "layers"):
         assert f'id="figure-{kind}-far"' in page
     numbers = json.loads((tmp_path / "figures" / "plane-far.json").read_text())
-    assert None in numbers["observed"][0] and "not trained bins" not in numbers["summary"]["all"]
+    assert None in numbers["observed"]["all"] and "not trained bins" not in numbers["summary"]["all"]
+
+
+def test_a_setting_does_not_hide_the_process_that_a_method_estimates(outcome, tmp_path):
+    home = tmp_path / "a.yaml"
+    home.write_text(CONFIG.replace("type: interpolate\n", "type: interpolate\n    process: 4b\n", 1))
+    analysis = load(home)
+    near, far = (_settings(analysis, name, task) for name, task in analysis.tasks.items())
+    assert near["process"] == "4b" and "process" not in far
+    assert near["settings.process"].startswith("log_gaussian_process(") and "settings.process" in far
 
 
 def test_nothing_depends_on_the_sealed_rows(outcome, table, tmp_path):

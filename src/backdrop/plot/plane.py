@@ -55,10 +55,11 @@ def plane(one: PlanePicture, *, label: Label | str = "") -> Figure:
             if name:
                 note(axes, safe(name), x=0.97, ha="right")
         caption(panels[0], label)
-    kept: dict[str, Any] = {"figure": "plane"}
+    kept: dict[str, Any] = {"figure": "plane", "trained": one.trained}
     kept |= {f"edges {axis.name}": axis.edges for axis in one.axes}
-    arrays = {name: getattr(one, name) for name in ("observed", "mean", "errors", "pulls")}
-    return keep(sheet.figure, {**kept, "trained": one.trained, **arrays, "summary": summary})
+    for name in ("observed", "mean", "errors", "pulls"):
+        kept[name] = dict(zip(summary, getattr(one, name), strict=True))
+    return keep(sheet.figure, {**kept, "summary": summary})
 
 
 _PULL = "(Fitted − observed) / error of observed"
