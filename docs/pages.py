@@ -44,6 +44,7 @@ MODULES = (
     "backdrop.learn.log_gp",
     "backdrop.learn.plane",
     "backdrop.learn.flow",
+    "backdrop.learn.pictures",
     "backdrop.learn.train",
     "backdrop.learn.positive",
     "backdrop.methods.interpolate",
