@@ -13,8 +13,8 @@ import hist
 import numpy as np
 
 import backdrop as bd
-from backdrop.learn.gp import GaussianProcess
 from backdrop.learn.flow import Flow
+from backdrop.learn.gp import GaussianProcess
 from backdrop.learn.scale import Feature, Log, LogGap
 from backdrop.learn.train import Training
 from backdrop.methods.interpolate import Interpolate

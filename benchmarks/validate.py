@@ -39,6 +39,7 @@ from .intervals import IntervalEnsemble
 from .leptons import LikelihoodEnsemble, MatrixEnsemble
 from .phi_gamma_ensemble import ENSEMBLES
 from .signals import SIGNALS
+from .signed import SignedEnsemble, SignedToy
 
 KEPT = Path(__file__).resolve().parent / ".validate"
 STEP = 100
@@ -246,6 +247,13 @@ VALIDATIONS: Mapping[str, Validation] = {
         toys=2000,
     ),
     **FOUR_B,
+    "positive": SignedEnsemble(
+        "Positive weights of signed samples, a quarter of the weight negative: total, bins and cells, and refusals",
+        SignedToy(),
+        seed=20_268,
+        members=25,
+        toys=200,
+    ),
     **SIGNALS,
     **ENSEMBLES,
 }

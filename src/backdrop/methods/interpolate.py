@@ -196,33 +196,33 @@ class Interpolate:
         kinds, _ = plane.index(rows.columns)
         number = np.bincount(kinds, rows.weight, len(plane.values)).astype(float)
         error = np.sqrt(np.bincount(kinds, rows.weight**2, len(plane.values)))
-        weight, notes = self._positive(rows, seed)
+        seeds = [named_seed(seed, "flow", member) for member in range(self.members)]
+        weight, weights, notes = self._weights(rows, seeds, named_seed(seed, "positive"))
         scale = Scale.fit(self.features, rows.columns, weight)
         conditions = Scale.fit(tuple(Feature(axis.name) for axis in self.axes), rows.columns, weight)
-        return InterpolateModel(
-            plane, conditions, scale, self._train(rows, weight, plane, conditions, scale, seed), number, error,
-            dict(self.derived), self.error, self.planes, self.draws, seed, notes, self.blind, self.within,
-        )  # fmt: skip
-
-    def _positive(self, rows: Events, seed: int) -> tuple[Array, tuple[str, ...]]:
-        """Return weights for the flows, none of them negative."""
-        if not (rows.weight < 0.0).any():
-            return rows.weight, ()
-        columns = [np.asarray(rows[name], float) for name in self.columns]
-        found = self.positive.fit(np.stack(columns, axis=1), rows.weight, rows.key, seed=named_seed(seed, "positive"))
-        return found.weights, found.warnings
-
-    def _train(self, rows: Events, weight: Array, plane: Plane, conditions: Scale, scale: Scale, seed: int) -> Flows:
         values, _ = scale.forward(rows.columns)
-        known = _conditions(plane, conditions, rows.columns)
-        seeds = [named_seed(seed, "flow", member) for member in range(self.members)]
-        weights = np.broadcast_to(weight, (self.members, len(weight)))
-        if self.error == "bootstrap":
-            weights = weights * bootstrap_counts(rows.key, seeds)
-        return fit_flows(
-            values, known, weights, rows.key, flow=self.flow, training=self.train, seeds=seeds,
-            device=self.device, checkpoint=checkpoint("flows"), progress=partial(report, "training flows"),
+        flows = fit_flows(
+            values, _conditions(plane, conditions, rows.columns), weights, rows.key, flow=self.flow,
+            training=self.train, seeds=seeds, device=self.device, checkpoint=checkpoint("flows"),
+            progress=partial(report, "training flows"),
         )  # fmt: skip
+        return InterpolateModel(
+            plane, conditions, scale, flows, number, error, dict(self.derived), self.error, self.planes, self.draws,
+            seed, notes, self.blind, self.within,
+        )  # fmt: skip
+
+    def _weights(self, rows: Events, seeds: Sequence[int], seed: int) -> tuple[Array, Array, tuple[str, ...]]:
+        """Return weights that are not negative, those of each member, shape (members, n), and what to say of them."""
+        again = self.error == "bootstrap"
+        counts = bootstrap_counts(rows.key, seeds) if again else np.ones((len(seeds), 1))
+        if not (rows.weight < 0.0).any():
+            return rows.weight, rows.weight * counts, ()
+        columns = np.stack([np.asarray(rows[name], float) for name in self.columns], axis=1)
+        found = self.positive.fit(columns, rows.weight, rows.key, seed=seed, names=self.columns)
+        if not again:
+            return found.weights, found.weights * counts, found.warnings
+        members = self.positive.fit_members(columns, rows.weight * counts, rows.key, seeds=seeds, nominal=found)
+        return found.weights, np.stack([one.weights for one in members]), found.warnings
 
 
 def _conditions(plane: Plane, scale: Scale, columns: Mapping[str, Any]) -> Array:
