@@ -1,13 +1,16 @@
 """Interpolation from a configuration: its settings, its pictures in results and report, and what is sealed in them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from backdrop import Events, Region, Setup, plot
 from backdrop.config import load
 from backdrop.demos import demo
 from backdrop.errors import ConfigError
+from backdrop.estimate import pictures
 from backdrop.io import write
 from backdrop.learn.flow import Flow
 from backdrop.learn.gp import GaussianProcess
@@ -169,6 +172,17 @@ def test_features_are_shown_where_they_are_open(outcome, table):
     assert near.layers.features == ("log pt_h1", "log(π − dphi)", "x_wt")
     assert near.layers.counts.shape == (3, 3, 24)
     np.testing.assert_array_equal(near.layers.counts[-1], near.pairs.drawn_alone)
+
+
+def test_a_gap_without_drawn_events_has_pictures(tmp_path, table):
+    (tmp_path / "a.yaml").write_text(CONFIG)
+    near = load(tmp_path / "a.yaml").tasks["near"].method
+    nowhere = replace(
+        near, blind=Region("corner", "(m_h1 < 85.001) & (m_h2 < 78.001)"), draws=5, error="none", members=1
+    )
+    found = pictures(Setup(nowhere, Events.of(table)), seed=1)
+    assert found.pairs.region == "corner" and not found.pairs.drawn.any() and not found.layers.counts.any()
+    assert plot.pairs(found.pairs).axes and plot.layers(found.layers).axes
 
 
 def test_pictures_are_kept_and_reported(outcome, tmp_path):

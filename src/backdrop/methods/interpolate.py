@@ -392,7 +392,8 @@ class InterpolateModel:
         columns, bins = self._points
         inside = np.flatnonzero(region.mask(columns) & self.within.mask(columns))
         weight = self._yields[self.plane.index(columns)[0], bins][inside]
-        chosen = stream(self.seed, "pictures").choice(inside, _SHOWN, p=weight / weight.sum())
+        rng = stream(self.seed, "pictures")
+        chosen = rng.choice(inside, _SHOWN, p=weight / weight.sum()) if len(inside) else inside
         known = _conditions(self.plane, self.conditions, {name: values[chosen] for name, values in columns.items()})
         return self.flows.layers(known, seed=self.seed)
 
