@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .estimate import Channel, Estimate, Terms
+    from .learn.pictures import Pictures
     from .maps import BinnedMap
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "OffersBins",
     "OffersChunks",
     "OffersMaps",
+    "OffersPictures",
     "OffersReplicas",
     "OffersTerms",
     "OffersVariations",
@@ -116,6 +118,20 @@ class OffersMaps(Protocol):
     @property
     def maps(self) -> tuple[BinnedMap, ...]:
         """The maps, each with a name of its own."""
+        ...
+
+
+@runtime_checkable
+class OffersPictures(Protocol):
+    """A drawing model that shows what it learnt beside the observed rows."""
+
+    @property
+    def shown(self) -> Region:
+        """Where it shows something."""
+        ...
+
+    def pictures(self, rows: Events, sealed: Sequence[Region]) -> Pictures:
+        """Return the pictures with the open rows inside `shown`, of which those in the sealed regions are missing."""
         ...
 
 

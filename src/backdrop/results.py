@@ -17,6 +17,7 @@ from .correction import write_maps
 from .errors import ArtifactError
 from .estimate import Estimate
 from .learn.graph import Template
+from .learn.pictures import Pictures
 from .maps import BinnedMap
 from .strict_json import loads
 from .tasks import write_atomic
@@ -63,6 +64,8 @@ class Results:
         Method to the efficiencies, factors or rates it rests on.
     graphs
         Method to the templates it draws from.
+    pictures
+        Method to what its densities learnt.
     checks
         Region map, cut flows, further variables, correlations and weights.
     cards, settings
@@ -89,6 +92,7 @@ class Results:
     pulls: Mapping[str, Pulls] = field(default_factory=dict)
     maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
     graphs: Mapping[str, tuple[Template, ...]] = field(default_factory=dict)
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     cards: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -201,6 +205,7 @@ class Results:
             "pulls": _encode({name: one.state() for name, one in self.pulls.items()}),
             "maps": _encode({name: [one.state() for one in found] for name, found in self.maps.items()}),
             "graphs": _encode({name: [one.state() for one in found] for name, found in self.graphs.items()}),
+            "pictures": _encode({name: one.state() for name, one in self.pictures.items()}),
             "checks": _encode(self.checks.state()),
             **texts,
         }
@@ -232,6 +237,7 @@ class Results:
             graphs={
                 name: tuple(map(Template.from_state, found)) for name, found in _decode(parts.get("graphs", {})).items()
             },
+            pictures={name: Pictures.from_state(one) for name, one in _decode(parts.get("pictures", {})).items()},
             checks=Checks.from_state(_decode(parts["checks"])),
             provenance=provenance,
             **{name: parts[name] for name in _TEXTS},

@@ -332,10 +332,12 @@ def _one_of(options: Sequence[Any], given: Any, scope: Scope, path: Path) -> Any
     if isinstance(given, Mapping):
         kinds = [one for one in kinds if one is not BinnedMap] or kinds
     if isinstance(given, Mapping) or len(kinds) == 1:
-        classes = [one for one in kinds if is_dataclass(one) and isinstance(one, type) and one is not Region]
+        classes = [one for one in kinds if _is_class(one)]
         if len(kinds) > 1 and classes:
             return _typed(classes, given, scope, path)
         return _value(kinds[0], given, scope, path)
+    if isinstance(given, str) and len(kinds) > 1 and all(map(_is_class, kinds)):
+        return _typed(kinds, given, scope, path)
     failed: ConfigError | None = None
     for kind in sorted(kinds, key=_order):
         try:
@@ -343,6 +345,11 @@ def _one_of(options: Sequence[Any], given: Any, scope: Scope, path: Path) -> Any
         except ConfigError as error:
             failed = failed or error
     raise failed or scope.document.error(path, f"'{path[-1]}' cannot be {given}")
+
+
+def _is_class(kind: Any) -> bool:
+    """Say whether a type is a dataclass of settings."""
+    return is_dataclass(kind) and isinstance(kind, type) and kind is not Region
 
 
 def _order(kind: Any) -> int:

@@ -80,6 +80,12 @@ class Plane:
         """The size of the sum of the bins whose mean is negative, relative to what is drawn from."""
         return float(1.0 - self.mean.sum() / self.density.sum())
 
+    def touches(self, region: Region) -> NDArray[np.bool_]:
+        """Say which bins may hold rows of a region, whatever else it reads; shape (bins,)."""
+        points = _corners(self.axes)
+        unknown = np.full(len(points[self.axes[0].name]), np.nan)
+        return _every(self.axes, region.possible({**dict.fromkeys(region.columns, unknown), **points}), np.any)
+
     def posterior(self, number: int, rng: np.random.Generator) -> Array:
         """Return draws from the posterior of the yields, shape (number, categories, bins)."""
         drawn = [one.draws(self.centres, number, rng) for one in self.posteriors]

@@ -13,6 +13,9 @@ from ..errors import ConfigError, DataError, nearest
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from ..events import Events
+    from ..region import Region
+
     Array = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
@@ -38,6 +41,10 @@ class Identity:
     def log_slope(self, x: Array) -> Array:
         """Return the logarithm of the transform's absolute derivative."""
         return np.zeros_like(x)
+
+    def text(self, name: str) -> str:
+        """Return the transformed column as a figure names it."""
+        return name
 
     def domain(self, name: str) -> str:
         """Say in words which values have a transform, and what helps for others."""
@@ -69,6 +76,10 @@ class Log:
         """Return the logarithm of the transform's absolute derivative."""
         return -np.log(x - self.offset)
 
+    def text(self, name: str) -> str:
+        """Return the transformed column as a figure names it."""
+        return f"log({name} − {self.offset:.4g})" if self.offset else f"log {name}"
+
     def domain(self, name: str) -> str:
         """Say in words which values have a transform, and what helps for others."""
         return f"above the offset {self.offset:g} of its logarithm; lower the offset, or cut {name} > {self.offset:g}"
@@ -98,6 +109,10 @@ class LogGap:
     def log_slope(self, x: Array) -> Array:
         """Return the logarithm of the transform's absolute derivative."""
         return -np.log(self.bound - x)
+
+    def text(self, name: str) -> str:
+        """Return the transformed column as a figure names it."""
+        return f"log({'π' if self.bound == np.pi else f'{self.bound:.4g}'} − {name})"
 
     def domain(self, name: str) -> str:
         """Say in words which values have a transform, and what helps for others."""
@@ -132,6 +147,10 @@ class Bounded:
     def log_slope(self, x: Array) -> Array:
         """Return the logarithm of the transform's absolute derivative."""
         return np.asarray(np.log(self.high - self.low) - np.log(x - self.low) - np.log(self.high - x))
+
+    def text(self, name: str) -> str:
+        """Return the transformed column as a figure names it."""
+        return f"logit {name}"
 
     def domain(self, name: str) -> str:
         """Say in words which values have a transform, and what helps for others."""
@@ -230,6 +249,13 @@ class Scale:
         values = (np.column_stack([u for _, _, u in pairs]) - self.mean) / self.std
         slopes = np.sum([transform.log_slope(x) for transform, x, _ in pairs], axis=0)
         return values, slopes - np.log(self.std).sum()
+
+    def standardised(self, rows: Events, region: Region) -> tuple[Array, Array]:
+        """Return the standardised values of the rows in a region that have transforms, and their weights."""
+        columns = {one.name: np.asarray(rows[one.name], np.float64) for one in self.features}
+        defined = [one.transform.defined(columns[one.name]) for one in self.features]
+        inside = np.logical_and.reduce([region.mask(rows.columns), *defined])
+        return self.forward({name: x[inside] for name, x in columns.items()})[0], rows.weight[inside]
 
     def inverse(self, values: ArrayLike) -> dict[str, Array]:
         """Return the columns of standardised values, shape (n, d).

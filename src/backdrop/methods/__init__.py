@@ -12,6 +12,7 @@ from .abcd import ABCD, ABCDModel
 from .ancestral import AncestralModel, AncestralSampling
 from .charge_flip import ChargeFlip, ChargeFlipModel
 from .fake_factor import FakeFactor, FakeFactorModel
+from .interpolate import Interpolate, InterpolateModel
 from .likelihood_abcd import LikelihoodABCD, LikelihoodABCDModel
 from .likelihood_matrix import LikelihoodMatrix, LikelihoodMatrixModel
 from .matrix import MatrixMethod, MatrixModel
@@ -26,6 +27,8 @@ __all__ = [
     "ChargeFlipModel",
     "FakeFactor",
     "FakeFactorModel",
+    "Interpolate",
+    "InterpolateModel",
     "LikelihoodABCD",
     "LikelihoodABCDModel",
     "LikelihoodMatrix",
@@ -55,6 +58,12 @@ METHODS: Mapping[str, Row] = {
         Row("ancestral_sampling", AncestralSampling, AncestralModel, "Ancestral sampling: a graph of histograms"),
         Row("charge_flip", ChargeFlip, ChargeFlipModel, "Charge flip: same-sign electrons from opposite-sign ones"),
         Row("fake_factor", FakeFactor, FakeFactorModel, "Fake factor: fake leptons from anti-tight ones"),
+        Row(
+            "interpolate",
+            Interpolate,
+            InterpolateModel,
+            "Interpolation into a blinded region: Gaussian process times conditional flow",
+        ),
         Row("matrix_method", MatrixMethod, MatrixModel, "Matrix method: fake leptons from tight and anti-tight ones"),
         Row(
             "likelihood_matrix",

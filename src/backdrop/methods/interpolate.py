@@ -15,6 +15,7 @@ from ..io import Composite, Derived, check_drawn
 from ..learn.flow import Flow, Flows
 from ..learn.gp import GaussianProcess
 from ..learn.log_gp import LogGaussianProcess
+from ..learn.pictures import LayersPicture, PairsPicture, Pictures, PlanePicture
 from ..learn.plane import Plane, around, box, fit_plane
 from ..learn.positive import Positive
 from ..learn.scale import Feature, Scale
@@ -34,6 +35,9 @@ MEMBER = "member"
 """The column that says which flow drew a row."""
 
 _BLOCK = 1 << 16
+
+_SHOWN = 20_000
+"""How many drawn events are in a picture."""
 
 
 @dataclass(frozen=True)
@@ -360,6 +364,38 @@ class InterpolateModel:
                 "and are left out; lower the learning rate"
             )
         return tuple(texts)
+
+    @property
+    def shown(self) -> Region:
+        """The box, as far as the sample is complete there."""
+        whole = box(self.plane.axes)
+        return whole if self.within.cut == "true" else whole & self.within
+
+    def pictures(self, rows: Events, sealed: Sequence[Region]) -> Pictures:
+        """Return the plane, the layers of the first flow, and its features in pairs.
+
+        The features are those of the blind region where its rows are open, of the training elsewhere.
+        """
+        known = all(self.blind.disjoint(one) for one in sealed)
+        where = self.blind if known else ~self.blind
+        steps = self._steps(where)
+        values, weight = self.scale.standardised(rows, where)
+        features = tuple(one.transform.text(one.name) for one in self.scale.features)
+        return Pictures(
+            PlanePicture.of(self.plane, rows, (~self.within, *sealed)),
+            LayersPicture.of(features, steps),
+            PairsPicture.of(features, self.blind.name if known else "training", values, weight, steps[-1]),
+        )
+
+    def _steps(self, region: Region) -> list[NDArray[np.float32]]:
+        """Return what the first flow draws in a region after each layer, standardised."""
+        columns, bins = self._points
+        inside = np.flatnonzero(region.mask(columns) & self.within.mask(columns))
+        weight = self._yields[self.plane.index(columns)[0], bins][inside]
+        rng = stream(self.seed, "pictures")
+        chosen = rng.choice(inside, _SHOWN, p=weight / weight.sum()) if len(inside) else inside
+        known = _conditions(self.plane, self.conditions, {name: values[chosen] for name, values in columns.items()})
+        return self.flows.layers(known, seed=self.seed)
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from .factors import factors
 from .file import numbers, savefig, svg
 from .fits import limits, nuisances, postfit
+from .flow import layers, pairs
 from .graph import graph
+from .plane import plane
 from .regionmap import regions
 from .spread import pulls, replicas, scan
 from .style import Label, style
@@ -27,9 +29,12 @@ __all__ = [
     "covariance",
     "factors",
     "graph",
+    "layers",
     "limits",
     "nuisances",
     "numbers",
+    "pairs",
+    "plane",
     "postfit",
     "prediction",
     "pulls",

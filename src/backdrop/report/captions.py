@@ -27,6 +27,20 @@ GRAPH = (
     "A box is a histogram, its variables are drawn together; an arrow leads from a variable to the histogram that is "
     "projected at its value. Any correlation without an arrow is not in the prediction: compare the matrices."
 )
+PLANE = (
+    "Pulls without a pattern: of mean zero and width one in the bins that were fitted, and in those that were not, "
+    "where they are open (bins of few events pull upwards, since the error is that of what was seen). A block of one "
+    "colour is a structure that the process smooths away; its error should grow in the gap and at the edges alone. The "
+    "frame is around the gap; hatched bins are sealed, or not all there."
+)
+PAIRS = (
+    "The same shapes on both sides of the diagonal, mirrored: below it observed events, above it drawn ones, darker "
+    "where there are more. An edge or an island on one side alone is not learnt, or made up."
+)
+LAYERS = (
+    "One flow of the ensemble, from normal numbers at the left to the features at the right: changes that become small "
+    "towards the end. A last layer that still changes much is needed; layers that change nothing could be left out."
+)
 SHIFTS = "Which systematic dominates where; shapes that are one-sided or jump from bin to bin hint at noise in it."
 COMPONENTS = (
     "How many independent shapes the resampled fits have: one smooth component is a normalisation, many small ones are "

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gallery", "file_name"]
 
+_WIDE = 1300
+
 
 class Gallery:
     """The figures of one report.
@@ -40,7 +42,7 @@ class Gallery:
         source = f"data:image/svg+xml;base64,{base64.b64encode(plot.svg(figure)).decode()}"
         width, height = (round(100 * float(side)) for side in figure.get_size_inches())
         image = element("img", at={"src": source, "alt": f"{title}. {look_for}", "width": width, "height": height})
-        kind = "plot wide" if width > 2 * height else "plot"
+        kind = "plot wide" if width > min(2 * height, _WIDE) else "plot"
         text = element("figcaption", element("strong", f"{title}. "), look_for)
         return element("figure", image, copies(plot.table(figure)), text, at={"class": kind, "id": f"figure-{name}"})
 

@@ -17,6 +17,7 @@ from .inferred import fits
 from .maps import maps
 from .markup import Html, element, escape, join
 from .overview import summary
+from .pictures import pictures
 from .record import blinding, health, provenance, warnings_of
 from .uncertainties import systematics
 
@@ -33,6 +34,7 @@ def page(results: Results, title: str, label: Label | str | None, figures: Path 
         methods(results),
         regions(results, gallery),
         graphs(results, gallery),
+        pictures(results, gallery),
         flows(results),
         closures(results, gallery),
         variables(results, gallery),

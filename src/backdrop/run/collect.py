@@ -21,6 +21,9 @@ from .samples import Samples
 
 __all__ = ["results"]
 
+_KEYS = ("method", "events", "process")
+"""What a method of a configuration has besides its settings."""
+
 
 def results(
     analysis: Analysis, outcome: Outcome, samples: Samples, looks: Sequence[Unblinding], provenance: Provenance
@@ -38,6 +41,7 @@ def results(
         pulls=outcome.pulls,
         maps=outcome.maps,
         graphs={name: found for name, task in analysis.tasks.items() if (found := _templates(task))},
+        pictures=outcome.pictures,
         checks=outcome.checks,
         cards={name: card(type(task.method)) for name, task in analysis.tasks.items()},
         settings={name: _settings(analysis, name, task) for name, task in analysis.tasks.items()},
@@ -61,7 +65,8 @@ def _settings(analysis: Analysis, name: str, task: Task) -> dict[str, str]:
     given = analysis.configuration.methods[name]
     found = {"method": given.type, "events": str(task.events)}
     found |= {"process": given.process} if given.process else {}
-    found |= {setting: described(value) for setting, value in _fields(task.method).items()}
+    own = {setting: described(value) for setting, value in _fields(task.method).items()}
+    found |= {f"settings.{name}" if name in _KEYS else name: text for name, text in own.items()}
     shifts = {label: _shifts(task, sides) for label, sides in analysis.variations[name].items()}
     purposes = {label: one.purpose for label, one in given.variations.items() if one.purpose}
     return (

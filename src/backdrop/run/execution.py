@@ -12,7 +12,7 @@ import numpy as np
 from ..channel import Channel
 from ..config.analysis import Analysis, Fit, Process, Task
 from ..config.combination import Combination
-from ..estimate import Estimate, Setup, Terms, estimate, maps, observe, template, terms
+from ..estimate import Estimate, Setup, Terms, estimate, maps, observe, pictures, template, terms
 from ..events import Events, Source
 from ..inference import fit, ranking, workspace
 from ..method import OffersBins, OffersTerms, target
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..inference import FitResult, Impact
+    from ..learn.pictures import Pictures
     from ..maps import BinnedMap
     from ..validation import Closure, Pulls
 
@@ -47,6 +48,7 @@ class Outcome:
     rankings: Mapping[str, Mapping[str, Impact]] = field(default_factory=dict)
     pulls: Mapping[str, Pulls] = field(default_factory=dict)
     maps: Mapping[str, tuple[BinnedMap, ...]] = field(default_factory=dict)
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)
     checks: Checks = field(default_factory=Checks)
     warnings: tuple[str, ...] = ()
 
@@ -98,6 +100,7 @@ def execute(
         closures,
         observed,
         maps=_maps(analysis, inputs),
+        pictures=_pictures(analysis, inputs),
         checks=found,
         warnings=tuple(dict.fromkeys([*warnings, *more])),
     )
@@ -190,6 +193,16 @@ def _maps(analysis: Analysis, inputs: _Inputs) -> dict[str, tuple[BinnedMap, ...
         for name, task in analysis.tasks.items()
         if hasattr(METHODS[analysis.configuration.methods[name].type].model, "maps")
     }
+
+
+def _pictures(analysis: Analysis, inputs: _Inputs) -> dict[str, Pictures]:
+    """Return what the models of methods show of themselves."""
+    found = {
+        name: pictures(_setup(task, inputs), seed=analysis.configuration.seed)
+        for name, task in analysis.tasks.items()
+        if hasattr(METHODS[analysis.configuration.methods[name].type].model, "pictures")
+    }
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _checks(
