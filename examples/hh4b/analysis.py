@@ -158,7 +158,6 @@ def studied(test: Test, events: bd.Events, home: Path, *, seed: int, **settings:
         "nonclosure_error": 100.0 * float(np.hypot(error, total.total)) / observed,
         "pull": (total.value - observed) / float(np.hypot(error, total.total)),
         "chi2": {one.name: shape(found.only(one.name), one, seen) for one in bins},
-        "warnings": list(found.warnings),
     }
 
 
