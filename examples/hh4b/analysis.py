@@ -24,6 +24,7 @@ MIDDLE, EDGE, HALF = 128.75, 29.5, 30.0
 """The middle of the sample in both masses, a little less than its radius, and half the edge of the box."""
 RADIUS, SHIFT = 10.0, 10.0
 AXES = tuple(hist.axis.Regular(24, MIDDLE - HALF, MIDDLE + HALF, name=name) for name in ("m_h1", "m_h2"))
+TRAIN = Training(epochs=80, steps=0, patience=20)
 LATE = bd.Region("top veto", "x_wt > 1.5")
 BINS = 12
 LABELS = {
@@ -143,7 +144,8 @@ def studied(test: Test, events: bd.Events, home: Path, *, seed: int, **settings:
     rows = events.select(test.target)
     blinded, seen = rows.select(~test.region), rows.select(test.region & LATE)
     bins, figure = channels(test, blinded), spectrum(test)
-    found = bd.estimate(bd.Setup(interpolation(test, **settings), blinded), [*bins, figure], seed=seed)
+    whole = bd.Channel("whole", test.region, (hist.axis.Variable([0.0, 1e6], name="m_hh"),))
+    found = bd.estimate(bd.Setup(interpolation(test, **settings), blinded), [*bins, figure, whole], seed=seed)
     total, part = found.total("m_hh"), found.only("m_hh")
     name = test.region.name
     savefig(draw(bd.closure(found, seen, channel="spectrum"), label=name), home / f"m_hh_{name}")
@@ -157,13 +159,19 @@ def studied(test: Test, events: bd.Events, home: Path, *, seed: int, **settings:
         "nonclosure_percent": 100.0 * (1.0 - total.value / observed),
         "nonclosure_error": 100.0 * float(np.hypot(error, total.total)) / observed,
         "pull": (total.value - observed) / float(np.hypot(error, total.total)),
+        "before_veto": {
+            "observed": float(rows.select(test.region).weight.sum()),
+            "predicted": found.total("whole").value,
+            "predicted_error": found.total("whole").total,
+        },
         "chi2": {one.name: shape(found.only(one.name), one, seen) for one in bins},
     }
 
 
-def main(path: str, out: str = "hh4b-results", names: str = "", members: int = 10, **settings: Any) -> Mapping[str, Any]:
+def main(path: str, out: str = "hh4b-results", names: str = "", members: int = 8, **settings: Any) -> Mapping[str, Any]:
     """Study every circle, or those that are named, and write figures and numbers."""
     home, events = Path(out), read(path)
+    settings = {"train": TRAIN, **settings}
     home.mkdir(parents=True, exist_ok=True)
     results = {}
     for name in names.split(",") if names else TESTS:
