@@ -278,7 +278,8 @@ def test_the_hh_example_predicts_a_blinded_circle(shared_data: Path, tmp_path: P
     )
     whole = one["before_veto"]
     # the plane alone, which needs no long training
-    assert abs(whole["predicted"] - whole["observed"]) < 3.0 * np.hypot(whole["predicted_error"], whole["observed"] ** 0.5)
+    error = np.hypot(whole["predicted_error"], whole["observed"] ** 0.5)
+    assert abs(whole["predicted"] - whole["observed"]) < 3.0 * error
     assert whole["predicted_error"] < 0.06 * whole["predicted"]
     assert 0.6 < one["predicted"] / whole["predicted"] < 0.9
     assert set(one["blocks"]) == {"gp", "number", "flow"}

@@ -1,4 +1,4 @@
-"""Four-b multijet events interpolated into blinded circles of the mass plane, with the signal never looked at."""
+"""4b multijet events interpolated into circles of the mass plane, six regions that are blinded one after another."""
 
 import json
 import sys
@@ -16,8 +16,8 @@ from backdrop import kinematics
 from backdrop.learn.scale import Bounded, Feature, Log
 from backdrop.learn.train import Training
 from backdrop.methods.interpolate import Interpolate
-from backdrop.plot import savefig
 from backdrop.plot import closure as draw
+from backdrop.plot import savefig
 from backdrop.validation import chi2
 
 MIDDLE, EDGE, HALF = 128.75, 29.5, 30.0
@@ -73,9 +73,7 @@ SIDE, BEYOND = Feature("gap", Bounded(-1.5, 1.5)), Feature("gap", Log(1.5))
 PLACES = {"lower_left": (-1, -1), "lower_right": (1, -1), "upper_right": (1, 1), "upper_left": (-1, 1)}
 CENTRE = circle("4b", MIDDLE, MIDDLE)
 TESTS = {
-    **{
-        name: Test(circle(name, MIDDLE + SHIFT * i, MIDDLE + SHIFT * j), NEAR, SIDE) for name, (i, j) in PLACES.items()
-    },
+    **{name: Test(circle(name, MIDDLE + SHIFT * i, MIDDLE + SHIFT * j), NEAR, SIDE) for name, (i, j) in PLACES.items()},
     "reversed_deta": Test(replace(CENTRE, name="reversed_deta"), FAR, BEYOND),
     "4b": Test(CENTRE, NEAR, SIDE),
 }
