@@ -18,6 +18,8 @@ import pytest
 import backdrop
 from backdrop.config import load
 from backdrop.io import write
+from backdrop.learn.train import Training
+from backdrop.region import evaluate
 from backdrop.run.execution import Outcome, execute
 from backdrop.run.samples import read
 
@@ -257,3 +259,28 @@ def test_the_isolation_needs_both_momenta(shared_data: Path, tmp_path: Path) -> 
     assert all(one.p_value > 0.05 for one in tested.values())
     assert np.abs(edge.pulls[[0, -1]]).min() > 2.0 and np.abs(edge.pulls[1:-1]).max() < 3.0
     assert abs(found.fits["linked"].value) < 2 * found.fits["linked"].error
+
+
+def test_the_hh_example_predicts_a_blinded_circle(shared_data: Path, tmp_path: Path) -> None:
+    example = runpy.run_path(str(ROOT / "examples" / "hh4b" / "analysis.py"))
+    events = example["read"](shared_data / "hh4bsim_4b_and_signal.parquet")
+    assert len(events) == 38_269
+    columns = {name: events[name] for name in ("m_h1", "m_h2", "pt_h1", "share", "gap", "middle", "dphi")}
+    for name, text in example["DERIVED"].items():
+        columns[name] = evaluate(text, columns)
+    for name in ("m_hh", "pt_hh", "deta", "pt_h2", "eta_h1", "eta_h2"):
+        assert columns[name] == pytest.approx(np.asarray(events[name]), rel=1e-6, abs=1e-6), name
+    turned = example["mirrored"](events)
+    assert (turned["gap"] >= 0.0).all() and (turned["deta"] == events["deta"]).all()
+    quick = Training(epochs=4, steps=0)
+    one = example["studied"](
+        example["TESTS"]["upper_right"], events, tmp_path, seed=1, members=2, draws=20_000, train=quick
+    )
+    whole = one["before_veto"]
+    # the plane alone, which needs no long training
+    error = np.hypot(whole["predicted_error"], whole["observed"] ** 0.5)
+    assert abs(whole["predicted"] - whole["observed"]) < 3.0 * error
+    assert whole["predicted_error"] < 0.06 * whole["predicted"]
+    assert 0.6 < one["predicted"] / whole["predicted"] < 0.9
+    assert set(one["blocks"]) == {"gp", "number", "flow"}
+    assert (tmp_path / "m_hh_upper_right.png").stat().st_size > 10_000
