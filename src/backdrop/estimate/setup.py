@@ -363,9 +363,9 @@ def _draw(models: Sequence[Model], task: _Task, parts: Sequence[Array]) -> NDArr
         for rows in models[0].drawn(union):
             weights = models[0].factors(rows, models)
             for k, channel in enumerate(task.channels):
-                inside = np.flatnonzero(channel.region.mask(rows.columns))
-                drawn[k] += len(inside)
-                parts[k] += channel.fill_members(rows._take(inside), weights[:, inside])
+                where = np.flatnonzero(channel.region.mask(rows.columns))
+                drawn[k] += len(where)
+                parts[k] += channel.fill_members(rows._take(where), weights[:, where])
         return drawn
     for i, model in enumerate(models):
         for rows in model.chunks(union) if isinstance(model, OffersChunks) else [model.predict(_NO_EVENTS, union)]:
