@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
 from .evidence import Evidence, Matern, Solved, SquaredExponential, pivoted
+from .prior import Prior
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -221,17 +222,17 @@ class Posterior:
 
     def mean(self, points: ArrayLike) -> Array:
         """Return the mean of the functions at points, shape (m,)."""
-        known = self.amplitude**2 * self._correlation(self._at(points), self.points)
+        known = self.amplitude**2 * self._prior.correlation(self._prior.check(points), self.points)
         return np.asarray(self._centre + self._spread * (known @ self._pulls))
 
     def covariance(self, points: ArrayLike) -> Array:
         """Return the covariance of the functions at points, without the noise of counts there, shape (m, m)."""
-        root = self._root(self._at(points))
+        root = self._root(self._prior.check(points))
         return np.asarray(root @ root.T)
 
     def draws(self, points: ArrayLike, number: int, rng: np.random.Generator) -> Array:
         """Return functions drawn from the posterior, at points, shape (number, m)."""
-        at = self._at(points)
+        at = self._prior.check(points)
         root = self._root(at)
         return self.mean(at) + rng.standard_normal((root.shape[1], number)).T @ root.T
 
@@ -290,43 +291,20 @@ class Posterior:
 
     @cached_property
     def _solved(self) -> Solved:
-        return Solved(self._basis(self.points), self.variance / self._spread**2)
+        return Solved(self._prior.basis(self.points), self.variance / self._spread**2)
 
     @cached_property
     def _pulls(self) -> Array:
         return self._solved.solve(self._standard)
 
-    def _at(self, points: ArrayLike) -> Array:
-        """Return the points as an array of the right shape."""
-        x = np.asarray(points, np.float64)
-        if x.ndim != 2 or x.shape[1] != len(self.length_scales):
-            raise DataError(f"points have the shape {x.shape}, but the fit had {len(self.length_scales)} axes: (m, d)")
-        if not np.isfinite(x).all():
-            raise DataError("points hold NaN or infinite coordinates; leave them out")
-        return x
-
-    def _correlation(self, a: Array, b: Array) -> Array:
-        from scipy.spatial.distance import cdist
-
-        return self.kernel(cdist(a / self.length_scales, b / self.length_scales, "sqeuclidean"))[0]
-
-    def _basis(self, points: Array) -> Array:
-        """Return the rows of the prior's root at points, shape (m, r)."""
-        from scipy.linalg import solve_triangular
-
-        chosen = self.points[self.support]
-        lower = np.linalg.cholesky(self._correlation(chosen, chosen))
-        rows = solve_triangular(lower, self._correlation(chosen, points), lower=True, check_finite=False)
-        return np.asarray(self.amplitude * rows.T)
+    @cached_property
+    def _prior(self) -> Prior:
+        return Prior(self.kernel, np.diag(1.0 / self.length_scales), self.amplitude, self.points[self.support])
 
     def _root(self, points: Array) -> Array:
         """Return a root of the covariance: what the data left, what they never reach, and the errors of the scales."""
-        basis = self._basis(points)
-        beyond = self.amplitude**2 * self._correlation(points, points) - basis @ basis.T
-        least = len(points) * np.finfo(np.float64).eps * self.amplitude**2
-        left = [self._solved.whitened(basis)]
-        if beyond.diagonal().max() > least:
-            left.append(pivoted(beyond, least)[0])
+        basis = self._prior.basis(points)
+        left = [self._solved.whitened(basis), self._prior.beyond(points, basis)]
         moves = [(up.mean(points) - down.mean(points)) / 2.0 for up, down in self._moved]
         return np.hstack([self._spread * np.hstack(left), *(move[:, None] for move in moves)])
 
@@ -337,7 +315,7 @@ class Posterior:
 
     def _at_theta(self, theta: Array) -> Posterior:
         moved = replace(self, length_scales=np.exp(theta[:-1]), amplitude=float(np.exp(theta[-1])))
-        return replace(moved, support=pivoted(moved._correlation(self.points, self.points))[1])
+        return replace(moved, support=pivoted(moved._prior.correlation(self.points, self.points))[1])
 
 
 def poisson_variance(counts: ArrayLike, sumw2: ArrayLike | None = None) -> Array:

@@ -76,12 +76,12 @@ class Prior:
         """Return the rows of the root B at points, shape (m, r)."""
         from scipy.linalg import solve_triangular
 
-        rows = solve_triangular(self._lower, self._correlation(self.chosen, points), lower=True, check_finite=False)
+        rows = solve_triangular(self._lower, self.correlation(self.chosen, points), lower=True, check_finite=False)
         return np.asarray(self.amplitude * rows.T)
 
     def beyond(self, points: Array, basis: Array) -> Array:
         """Return a root of what the columns do not hold of the covariance at points, shape (m, r'): often nothing."""
-        rest = self.amplitude**2 * self._correlation(points, points) - basis @ basis.T
+        rest = self.amplitude**2 * self.correlation(points, points) - basis @ basis.T
         least = len(points) * np.finfo(np.float64).eps * self.amplitude**2
         return pivoted(rest, least)[0] if rest.diagonal().max() > least else np.empty((len(points), 0))
 
@@ -100,15 +100,13 @@ class Prior:
 
     @cached_property
     def _lower(self) -> Array:
-        return np.asarray(np.linalg.cholesky(self._correlation(self.chosen, self.chosen)))
+        return np.asarray(np.linalg.cholesky(self.correlation(self.chosen, self.chosen)))
 
-    def _correlation(self, a: Array, b: Array) -> Array:
-        return self.kernel(_gaps(a @ self.metric.T, b @ self.metric.T).sum(axis=0))[0]
+    def correlation(self, a: Array, b: Array) -> Array:
+        """Return the correlation of points a and b, shape (n, m), without the amplitude."""
+        from scipy.spatial.distance import cdist
 
-
-def _gaps(a: Array, b: Array) -> Array:
-    """Return squared distances along each axis, shape (d, n, m)."""
-    return np.asarray((a.T[:, :, None] - b.T[:, None, :]) ** 2)
+        return self.kernel(cdist(a @ self.metric.T, b @ self.metric.T, "sqeuclidean"))[0]
 
 
 def check_points(points: ArrayLike) -> Array:
