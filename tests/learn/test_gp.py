@@ -238,7 +238,8 @@ def test_observed_variances_lose_one_event_per_bin_and_expected_ones_do_not(mean
             one = plane(mean, seed=seed)
             posterior, at = fitted(one, process), one.points[one.hidden]
             sure, centre = one.expected[one.seen], one.expected[one.seen].mean()
-            smooth = centre + posterior._prior.correlation(at, posterior.points) @ posterior._solved.solve(sure - centre)
+            known = posterior._prior.correlation(at, posterior.points)
+            smooth = centre + known @ posterior._solved.solve(sure - centre)
             found.append((posterior.mean(at) - smooth).mean())
     expected, observed = (np.array(found) for found in lost.values())
     assert abs(expected.mean()) < 3.0 * expected.std() / np.sqrt(toys)
