@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
     Index = NDArray[np.int64]
     _Best = Callable[[Array, Sequence[Array]], "Posterior"]
 
@@ -203,8 +204,8 @@ class Posterior:
     points: Array
     targets: Array
     variance: Array
-    at_bound: NDArray[np.bool_]
-    support: Index = field(repr=False)
+    at_bound: Flags
+    support: Index
     errors: Array
 
     @property

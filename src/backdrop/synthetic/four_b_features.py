@@ -135,7 +135,7 @@ class Features:
     # ---- probabilities given the masses ------------------------------------------------------------------------------
 
     def deta_share(self, m1: Array, m2: Array, low: float, high: float) -> Array:
-        """Return P(low < |Δη| < high)."""
+        """Return ``P(low < |Δη| < high)``."""
         from scipy.special import ndtr
 
         width = _line(self.eta_difference, m1, m2)
@@ -152,7 +152,7 @@ class Features:
         return (_log(cut) - mean) / width
 
     def below(self, name: str, edges: Array, m1: Array, m2: Array, deta: tuple[float, float], x_wt: float) -> Array:
-        """Return P(feature < edge, low < |Δη| < high, X_Wt > cut) at each edge and mass, shape (edges, n)."""
+        """Return ``P(feature < edge, low < |Δη| < high, X_Wt > cut)`` at each edge and mass, shape (edges, n)."""
         from scipy.special import ndtr
 
         cut = self._threshold(m1, m2, x_wt)
@@ -177,7 +177,7 @@ class Features:
         raise ConfigError(f"no closed form of '{name}'; choose pt_h1, pt_h2, eta_h1, eta_h2, dphi, deta or x_wt")
 
     def _eta_below(self, edges: Array, m1: Array, m2: Array, deta: tuple[float, float]) -> Array:
-        """Return P(η < edge, low < |Δη| < high), the same for both candidates."""
+        """Return ``P(η < edge, low < |Δη| < high)``, the same for both candidates."""
         total, difference = _line(self.eta_sum, m1, m2), _line(self.eta_difference, m1, m2)
         size = np.hypot(total, difference)
         at, rho = 2 * edges[:, None] / size, difference / size
@@ -188,7 +188,7 @@ class Features:
     def _pt_below(
         self, gaussian: Gaussian, rho: Array, edges: Array, m1: Array, m2: Array, deta: tuple[float, float], cut: Array
     ) -> Array:
-        """Return P(pT < edge, low < |Δη| < high, X_Wt > cut): the integral over Δη of what is known given it."""
+        """Return ``P(pT < edge, low < |Δη| < high, X_Wt > cut)``: the integral over Δη of what is known given it."""
         mean, width = gaussian.at(m1, m2)
         spread = _line(self.eta_difference, m1, m2)
         nodes, weights = np.polynomial.legendre.leggauss(_DETA_NODES)
