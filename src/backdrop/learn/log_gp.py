@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 __all__ = ["LogGaussianProcess", "LogPosterior"]
 
@@ -172,7 +173,7 @@ class LogPosterior:
     level: float
     weights: Array
     precision: Array
-    at_bound: NDArray[np.bool_]
+    at_bound: Flags
     log_evidence: float
 
     @property

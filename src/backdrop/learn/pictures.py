@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 __all__ = ["LayersPicture", "PairsPicture", "Pictures", "PlanePicture"]
 
@@ -48,7 +49,7 @@ class PlanePicture:
     variances: Array
     mean: Array
     errors: Array
-    trained: NDArray[np.bool_]
+    trained: Flags
 
     @classmethod
     def of(cls, plane: Plane, rows: Events, missing: Sequence[Region]) -> PlanePicture:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 __all__ = ["Plane", "around", "box", "fit_plane"]
 
@@ -51,8 +52,8 @@ class Plane:
     category: str | None
     values: tuple[float, ...]
     posteriors: tuple[Posterior | LogPosterior, ...]
-    trained: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
+    trained: Flags
+    inside: Flags
 
     @cached_property
     def centres(self) -> Array:
@@ -80,7 +81,7 @@ class Plane:
         """The size of the sum of the bins whose mean is negative, relative to what is drawn from."""
         return float(1.0 - self.mean.sum() / self.density.sum())
 
-    def touches(self, region: Region) -> NDArray[np.bool_]:
+    def touches(self, region: Region) -> Flags:
         """Say which bins may hold rows of a region, whatever else it reads; shape (bins,)."""
         points = _corners(self.axes)
         unknown = np.full(len(points[self.axes[0].name]), np.nan)
@@ -286,7 +287,7 @@ def _corners(axes: Sequence[Any]) -> dict[str, Array]:
     return {axis.name: grid.ravel() for axis, grid in zip(axes, grids, strict=True)}
 
 
-def _every(axes: Sequence[Any], points: NDArray[np.bool_], how: Any) -> NDArray[np.bool_]:
+def _every(axes: Sequence[Any], points: Flags, how: Any) -> Flags:
     """Return `how` over the points of each bin, shape (bins,)."""
     steps = _POINTS if len(axes) < 3 else 5
     shape = [size for axis in axes for size in (len(axis), steps)]

@@ -11,7 +11,7 @@ from .four_b import FourB, Year, four_b
 from .four_b_features import Features, Gaussian
 from .gaussian import GaussianPlane, gaussian_abcd
 from .leptons import Leptons, leptons
-from .mass_plane import Bump, Falling, FourBSelection
+from .mass_plane import Bump, Falling, FourBSelection, MassPlane
 from .phi_gamma import Isolation, Landau, Peak, PhiGamma, PhiGammaSelection, Spectrum, phi_gamma
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Isolation",
     "Landau",
     "Leptons",
+    "MassPlane",
     "Peak",
     "PhiGamma",
     "PhiGammaSelection",
