@@ -182,9 +182,9 @@ class FourBEnsemble:
                     "bias_error": round(bias_error, 3),
                     "spread_percent": round(float(off.std(ddof=1)), 3),
                     "pull_mean": round(centre, 3),
-                    "pull_mean_error": round(1.0 / np.sqrt(number), 3),
+                    "pull_mean_error": round(float(1.0 / np.sqrt(number)), 3),
                     "pull_width": round(width, 3),
-                    "pull_width_error": round(1.0 / np.sqrt(2.0 * number), 3),
+                    "pull_width_error": round(float(1.0 / np.sqrt(2.0 * number)), 3),
                 }
             ],
             "errors_percent": {
