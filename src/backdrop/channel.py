@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +83,7 @@ class Channel:
         DataError
             If a binned column is NaN or infinite, or does not hold one number a row.
         """
-        flat = np.zeros(len(events), np.int64)
-        inside = np.ones(len(events), np.bool_)
-        for axis in self.axes:
-            bins = axis_index(axis, events[axis.name], self.region.name)
-            inside &= bins >= 0
-            flat = flat * len(axis) + bins
-        return np.where(inside, flat, -1)
+        return flat_index(self.axes, events, len(events), self.region.name)
 
     def fill(self, events: Events) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the sum of weights and of squared weights in each bin, shape (size,); the region is not applied."""
@@ -159,6 +153,17 @@ def check_compatible(region: Region, role: Region, what: str) -> None:
             f"region '{region.name}' ({region.cut}) contradicts the {what} region '{role.name}' ({role.cut}): no row "
             "can be in both. A channel's region says where; which rows are read is said by the method"
         )
+
+
+def flat_index(axes: Sequence[Any], columns: Any, number: int, region: str) -> NDArray[np.int64]:
+    """Return the flat bin of each of `number` rows, -1 where one is outside the range of an axis; as `axis_index`."""
+    flat = np.zeros(number, np.int64)
+    inside = np.ones(number, np.bool_)
+    for axis in axes:
+        bins = axis_index(axis, columns[axis.name], region)
+        inside &= bins >= 0
+        flat = flat * len(axis) + bins
+    return np.where(inside, flat, -1)
 
 
 def axis_index(axis: Any, values: Any, region: str) -> NDArray[np.int64]:

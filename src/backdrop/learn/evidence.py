@@ -56,6 +56,25 @@ class Matern:
         return (1.0 + a + a**2 / 3.0) * decay, 5.0 / 3.0 * (1.0 + a) * decay
 
 
+def kernel_state(kernel: SquaredExponential | Matern) -> float | None:
+    """Return a kernel as a number: the smoothness of a Matérn one, None for the squared exponential."""
+    return kernel.smoothness if isinstance(kernel, Matern) else None
+
+
+def kernel_from_state(smoothness: float | None) -> SquaredExponential | Matern:
+    """Restore the kernel of `kernel_state`."""
+    return SquaredExponential() if smoothness is None else Matern(smoothness)
+
+
+def check_search(bounds: tuple[float, float], restarts: int) -> None:
+    """Raise a ConfigError if length scales cannot be searched between these bounds, or so often."""
+    low, high = bounds
+    if not 0.0 < low < high < np.inf:
+        raise ConfigError(f"the bounds of the length scales must be positive and increase, not {bounds}")
+    if restarts < 0:
+        raise ConfigError(f"restarts must be 0 or more, not {restarts}")
+
+
 @dataclass(frozen=True, eq=False)
 class Solved:
     """``C = B B' + diag(v)``, solved in the r columns of B: ``C**-1 = 1 / v - H' H`` with ``H = L**-1 B' / v``.

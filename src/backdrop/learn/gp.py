@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import ConfigError, DataError, FitError
-from .evidence import Evidence, Matern, Solved, SquaredExponential, pivoted
+from .evidence import (
+    Evidence,
+    Matern,
+    Solved,
+    SquaredExponential,
+    check_search,
+    kernel_from_state,
+    kernel_state,
+    pivoted,
+)
 from .prior import Prior
 
 if TYPE_CHECKING:
@@ -91,11 +100,7 @@ class GaussianProcess:
     scale_errors: bool = True
 
     def __post_init__(self) -> None:
-        low, high = self.bounds
-        if not 0.0 < low < high < np.inf:
-            raise ConfigError(f"the bounds of the length scales must be positive and increase, not {self.bounds}")
-        if self.restarts < 0:
-            raise ConfigError(f"restarts must be 0 or more, not {self.restarts}")
+        check_search(self.bounds, self.restarts)
         if self.noise not in ("expected", "observed"):
             raise ConfigError(f"noise must be 'expected' or 'observed', not '{self.noise}'")
 
@@ -268,15 +273,17 @@ class Posterior:
     def state(self) -> dict[str, Any]:
         """Return the posterior as plain values."""
         names = ("length_scales", "points", "targets", "variance", "at_bound", "support", "errors")
-        smoothness = self.kernel.smoothness if isinstance(self.kernel, Matern) else None
-        return {"smoothness": smoothness, "amplitude": self.amplitude, **{name: getattr(self, name) for name in names}}
+        return {
+            "smoothness": kernel_state(self.kernel),
+            "amplitude": self.amplitude,
+            **{name: getattr(self, name) for name in names},
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Posterior:
         """Restore a posterior from :meth:`state`."""
         rest = dict(state)
-        smoothness = rest.pop("smoothness")
-        return cls(kernel=SquaredExponential() if smoothness is None else Matern(smoothness), **rest)
+        return cls(kernel=kernel_from_state(rest.pop("smoothness")), **rest)
 
     @cached_property
     def _centre(self) -> float:

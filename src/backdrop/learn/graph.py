@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..channel import axis_from_state, axis_index, axis_state
+from ..channel import axis_from_state, axis_state, flat_index
 from ..errors import ConfigError, nearest
 from ..events import Events
 
@@ -106,12 +106,7 @@ class Template:
         DataError
             If a value is not finite or no number; column and region are named.
         """
-        flat, inside = np.zeros(len(events), np.int64), np.ones(len(events), np.bool_)
-        for axis in self.axes:
-            bins = axis_index(axis, events[axis.name], region)
-            inside &= bins >= 0
-            flat = flat * len(axis) + bins
-        return np.where(inside, flat, -1)
+        return flat_index(self.axes, events, len(events), region)
 
     def state(self) -> dict[str, Any]:
         """Return the template as plain values."""

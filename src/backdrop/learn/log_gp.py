@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, FitError
-from .evidence import Matern, SquaredExponential, pivoted
+from ..errors import DataError, FitError
+from .evidence import Matern, SquaredExponential, check_search, pivoted
 from .prior import Prior, check_points
 
 if TYPE_CHECKING:
@@ -88,11 +88,7 @@ class LogGaussianProcess:
     restarts: int = 1
 
     def __post_init__(self) -> None:
-        low, high = self.bounds
-        if not 0.0 < low < high < np.inf:
-            raise ConfigError(f"the bounds of the length scales must be positive and increase, not {self.bounds}")
-        if self.restarts < 0:
-            raise ConfigError(f"restarts must be 0 or more, not {self.restarts}")
+        check_search(self.bounds, self.restarts)
 
     def fit_counts(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..channel import axis_from_state, axis_index, axis_state
+from ..channel import axis_from_state, axis_state, flat_index
 from ..errors import ConfigError, DataError
 from ..events import Events
 from ..region import Region
@@ -83,9 +83,7 @@ class Plane:
 
     def touches(self, region: Region) -> Flags:
         """Say which bins may hold rows of a region, whatever else it reads; shape (bins,)."""
-        points = _corners(self.axes)
-        unknown = np.full(len(points[self.axes[0].name]), np.nan)
-        return _every(self.axes, region.possible({**dict.fromkeys(region.columns, unknown), **points}), np.any)
+        return _touched(self.axes, region)
 
     def posterior(self, number: int, rng: np.random.Generator) -> Array:
         """Return draws from the posterior of the yields, shape (number, categories, bins)."""
@@ -94,12 +92,13 @@ class Plane:
 
     def index(self, columns: Mapping[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return each row's category and flat bin, -1 where it is in none."""
-        kinds = np.zeros(len(columns[self.axes[0].name]), np.int64)
+        number = len(columns[self.axes[0].name])
+        kinds = np.zeros(number, np.int64)
         if self.category is not None:
             column = np.asarray(columns[self.category], float)
             kinds = np.minimum(np.searchsorted(self.values, column), len(self.values) - 1)
             kinds = np.where(np.asarray(self.values)[kinds] == column, kinds, -1)
-        return kinds, _bins(self.axes, columns, "box")
+        return kinds, flat_index(self.axes, columns, number, "box")
 
     def draw(self, number: int, rng: np.random.Generator) -> tuple[dict[str, Array], NDArray[np.int64]]:
         """Draw `number` points of each category, by inverse transform over the bins and uniformly inside them.
@@ -184,17 +183,16 @@ def fit_plane(
         If a value is not finite, or the yields of a category sum to nothing.
     """
     axes = tuple(axes)
-    points = _corners(axes)
-    shut = _every(axes, blind.possible(points), np.any)
-    inside = _every(axes, within.mask(points), np.any)
-    trained = ~shut & _every(axes, within.mask(points), np.all)
+    there = within.mask(_corners(axes))
+    inside, whole = (_every(axes, there, how) for how in (np.any, np.all))
+    trained = ~_touched(axes, blind) & whole
     if not trained.any():
         raise ConfigError(
             f"no bin of the box is outside '{blind.name}' and wholly inside '{within.name}'; use finer bins or a "
             "larger box"
         )
     values = (0.0,) if category is None else _values(events, category)
-    bins = _bins(axes, events.columns, "training")
+    bins = flat_index(axes, events, len(events), "training")
     posteriors = []
     for value in values:
         rows = bins >= 0 if category is None else (bins >= 0) & (events[category] == value)
@@ -222,7 +220,7 @@ def around(axes: Sequence[Any]) -> dict[str, Array]:
     grids = []
     for low, high in spans:
         width = high - low
-        outer = np.multiply.outer([low - 1e-9 * width, low - width / 100, low - 10 * width], [1.0]).ravel()
+        outer = low - width * np.array([1e-9, 0.01, 10.0])
         grids.append(np.concatenate([outer, np.linspace(low, high, 25, endpoint=False), low + high - outer]))
     points = [grid.ravel() for grid in np.meshgrid(*grids, indexing="ij")]
     ranges = [(one >= low) & (one < high) for one, (low, high) in zip(points, spans, strict=True)]
@@ -256,16 +254,6 @@ def _values(events: Events, category: str) -> tuple[float, ...]:
 _MOST = 20
 
 
-def _bins(axes: Sequence[Any], columns: Mapping[str, Any], region: str) -> NDArray[np.int64]:
-    flat = np.zeros(len(columns[axes[0].name]), np.int64)
-    inside = np.ones(len(flat), np.bool_)
-    for axis in axes:
-        place = axis_index(axis, columns[axis.name], region)
-        inside &= place >= 0
-        flat = flat * len(axis) + place
-    return np.where(inside, flat, -1)
-
-
 def _sizes(axes: Sequence[Any]) -> Array:
     """Return the size of each bin relative to the mean one, shape (bins,)."""
     sizes = np.ones(1)
@@ -281,15 +269,26 @@ def _corners(axes: Sequence[Any]) -> dict[str, Array]:
     for axis in axes:
         edges = np.asarray(axis.edges)
         # the upper edge of a bin is the lower one of the next, and no part of it
-        steps = np.linspace(0.0, 1.0 - 1e-9, _POINTS if len(axes) < 3 else 5)
+        steps = np.linspace(0.0, 1.0 - 1e-9, _steps(axes))
         parts.append(edges[:-1, None] + steps * np.diff(edges)[:, None])
     grids = np.meshgrid(*(part.ravel() for part in parts), indexing="ij")
     return {axis.name: grid.ravel() for axis, grid in zip(axes, grids, strict=True)}
 
 
+def _steps(axes: Sequence[Any]) -> int:
+    """Return how many points cover a bin along each axis."""
+    return _POINTS if len(axes) < 3 else 5
+
+
+def _touched(axes: Sequence[Any], region: Region) -> Flags:
+    """Return which bins may hold rows of a region, whatever else it reads, shape (bins,)."""
+    points = _corners(axes)
+    unknown = np.full(len(points[axes[0].name]), np.nan)
+    return _every(axes, region.possible({**dict.fromkeys(region.columns, unknown), **points}), np.any)
+
+
 def _every(axes: Sequence[Any], points: Flags, how: Any) -> Flags:
     """Return `how` over the points of each bin, shape (bins,)."""
-    steps = _POINTS if len(axes) < 3 else 5
-    shape = [size for axis in axes for size in (len(axis), steps)]
+    shape = [size for axis in axes for size in (len(axis), _steps(axes))]
     inner = tuple(range(1, 2 * len(axes), 2))
     return np.asarray(how(points.reshape(shape), axis=inner)).ravel()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError
-from .evidence import Matern, SquaredExponential, pivoted
+from .evidence import Matern, SquaredExponential, kernel_from_state, kernel_state, pivoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -87,16 +87,14 @@ class Prior:
 
     def state(self) -> dict[str, Any]:
         """Return the prior as plain values."""
-        smoothness = self.kernel.smoothness if isinstance(self.kernel, Matern) else None
         names = ("metric", "amplitude", "chosen")
-        return {"smoothness": smoothness, **{name: getattr(self, name) for name in names}}
+        return {"smoothness": kernel_state(self.kernel), **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Prior:
         """Restore a prior from :meth:`state`."""
         rest = dict(state)
-        smoothness = rest.pop("smoothness")
-        return cls(kernel=SquaredExponential() if smoothness is None else Matern(smoothness), **rest)
+        return cls(kernel=kernel_from_state(rest.pop("smoothness")), **rest)
 
     @cached_property
     def _lower(self) -> Array:

@@ -351,7 +351,8 @@ class InterpolateModel:
         if self.kind != "none" and count > 1:
             size = 1.0 / np.sqrt(count) if self.kind == "seed" else 1.0
             shares = 1.0 / count + size * (np.eye(count) - 1.0 / count)
-            found["flow"] = tuple(replace(self, shares=one) for one in shares)
+            # with the yields of this model, which each would find by drawing the plane again
+            found["flow"] = tuple(replace(self, shares=one, yields=self._yields) for one in shares)
         return found
 
     @property
