@@ -28,7 +28,7 @@ FEATURES = (
     Feature("eta_h1"),
     Feature("eta_h2"),
     Feature("dphi", LogGap()),
-    Feature("x_wt"),
+    Feature("x_wt", Log()),
 )
 SUM = {
     # what is drawn beyond the requirement of the training stays in the last bin
@@ -42,8 +42,8 @@ SUM = {
 VARIABLES = ("m_hh", "deta", "pt_h1", "pt_h2", "eta_h1", "eta_h2", "dphi", "x_wt", "pt_hh")
 BINS = 12
 SMALL: dict[str, Any] = {
-    "flow": Flow(layers=5),
-    "train": Training(batch=512, epochs=20, steps=800, rate=3e-3),
+    "flow": Flow(layers=5, hidden=16),
+    "train": Training(batch=256, steps=500, rate=3e-3),
     "draws": 40_000,
 }
 """What is quick enough for two hundred data sets of ten thousand events."""

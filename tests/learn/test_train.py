@@ -252,6 +252,17 @@ def test_a_checkpoint_is_bound_to_the_data() -> None:
     assert len(names) == 4
 
 
+def test_events_that_are_held_out_are_not_trained_on() -> None:
+    x, given, keys = sample()
+    out = np.arange(500) % 3 == 0
+    wild = np.where(out[:, None], 10.0 * x, x)
+    weights, held_out = np.where(out, 0.0, 1.0)[None], np.where(out, 2.0, 0.0)[None]
+    args = {"flow": SMALL, "training": replace(SHORT, patience=4), "seeds": [3]}
+    one, other = (fit_flows(v, given, weights, keys, held_out=held_out, **args) for v in (x, wild))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(one.history["train"], other.history["train"])
+    assert (one.history["held_out"] > other.history["held_out"] + 1.0).all()
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +276,9 @@ def test_a_checkpoint_is_bound_to_the_data() -> None:
         ({"keys": np.zeros(3, np.uint64)}, "500 rows of values, 500 of conditions and 3 keys"),
         ({"values": np.zeros((500, 0))}, "values have no columns"),
         ({"values": np.full((500, 1), np.inf)}, "values: row 0, column 0 is inf"),
+        ({"held_out": np.ones((1, 500))}, "row 0 is both trained on and held out for member 0"),
+        ({"held_out": np.zeros((1, 500))}, "500 events of positive weight to be trained on and 0 to be held out"),
+        ({"held_out": np.zeros((2, 500))}, r"weights have the shape \(2, 500\).*\(1, 500\)"),
         ({"seeds": [4, 4], "weights": np.ones((2, 500))}, r"of the seeds \[4, 4\] two are equal"),
     ],
 )

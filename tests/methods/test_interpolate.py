@@ -13,6 +13,7 @@ from backdrop import Channel, Events, Region, Setup, estimate, fitted
 from backdrop.errors import BlindedError, ConfigError, CutError, DataError
 from backdrop.learn.gp import GaussianProcess
 from backdrop.learn.scale import Feature
+from backdrop.learn.train import fit_flows
 from backdrop.methods.interpolate import Interpolate, InterpolateModel
 from falling import CHANNEL, MASS, METHOD, SMALL, SR, WINDOW, draw, expected
 
@@ -64,7 +65,10 @@ def test_blocks_are_the_same_draws_with_other_weights(model: InterpolateModel) -
     weights = model.factors(rows, [model, *replicas["flow"]])
     assert np.allclose(weights[1:].mean(axis=0), weights[0])
     member = rows["member"]
-    assert all((one[member != i] == 0).all() and (one[member == i] > 0).all() for i, one in enumerate(weights[1:]))
+    size = model.spread
+    assert 0.0 < size < 1.5
+    for i, one in enumerate(weights[1:]):
+        assert np.allclose(one / weights[0], np.where(member == i, 1.0 + 2.0 * size, 1.0 - size))
     numbers = model.factors(rows, replicas["number"])
     assert np.allclose(numbers / weights[0], (numbers / weights[0])[:, :1])
     assert (numbers[:, 0] / weights[0, 0]).std() == pytest.approx(1 / np.sqrt(model.number[0]), rel=0.6)
@@ -80,8 +84,8 @@ def test_each_plane_keeps_the_observed_yield(model: InterpolateModel) -> None:
     assert np.allclose(sums, model.number.sum())
 
 
-@pytest.mark.parametrize(("error", "size"), [("bootstrap", 1.0), ("spread", 1.0), ("seed", 1 / np.sqrt(3))])
-def test_the_error_of_the_flows_is_what_it_says(error: Any, size: float) -> None:
+@pytest.mark.parametrize(("error", "size"), [("bootstrap", None), ("spread", 1.0), ("seed", 1 / np.sqrt(3))])
+def test_the_error_of_the_flows_is_what_it_says(error: Any, size: float | None) -> None:
     method = replace(METHOD, error=error, planes=0)
     found = estimate(Setup(method, draw(3)), [CHANNEL], seed=3)
     assert set(found.replicas) == {"flow"}
@@ -91,7 +95,8 @@ def test_the_error_of_the_flows_is_what_it_says(error: Any, size: float) -> None
     members = np.stack([CHANNEL.fill(replace(model, shares=row).predict(draw(3), SR))[0] for row in np.eye(3)])
     assert np.allclose(found.nominal, members.mean(axis=0))
     centred = members - members.mean(axis=0)
-    assert np.allclose(found.replicas["flow"] - found.nominal, size * centred)
+    assert model.spread == pytest.approx(size) if size else 0.0 < model.spread < 1.5
+    assert np.allclose(found.replicas["flow"] - found.nominal, model.spread * centred)
 
 
 def test_no_block_where_none_is_asked_for() -> None:
@@ -104,6 +109,32 @@ def test_bootstrapped_members_see_other_events_than_those_of_one_sample() -> Non
     same, other = (fitted(Setup(replace(METHOD, error=kind), draw(3)), seed=3) for kind in ("spread", "bootstrap"))
     assert same.flows.seeds == other.flows.seeds
     assert not np.allclose(same.flows.parameters, other.flows.parameters)
+
+
+def test_two_members_share_a_resample_and_are_judged_by_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def noted(values: Any, conditions: Any, weights: Any, keys: Any, **more: Any) -> Any:
+        seen.update(weights=weights, held_out=more["held_out"])
+        return fit_flows(values, conditions, weights, keys, **more)
+
+    monkeypatch.setattr("backdrop.methods.interpolate.fit_flows", noted)
+    for data in (draw(3), draw(3) - 0.25 * draw(4, 4000).relabel("other")):
+        fitted(Setup(replace(METHOD, members=5), data), seed=3)
+        weights, held_out = seen["weights"], seen["held_out"]
+        assert np.array_equal(weights[[0, 2]], weights[[1, 3]]) and np.array_equal(held_out[[0, 2]], held_out[[1, 3]])
+        assert not np.array_equal(weights[0], weights[2]) and not np.array_equal(weights[2], weights[4])
+        assert np.array_equal(held_out > 0.0, weights == 0.0)
+        assert (held_out > 0.0).mean(axis=1) == pytest.approx(np.exp(-1), abs=0.04)
+
+
+def test_the_spread_of_trainings_alone_is_not_an_error_of_their_mean() -> None:
+    """A training that is cut short differs by its start: the mean of the members keeps little of that."""
+    short = replace(METHOD, train=replace(METHOD.train, epochs=1, steps=0), members=12)
+    model = fitted(Setup(short, draw(3)), seed=3)
+    pairs = model.compared().reshape(6, 2, -1)
+    assert pairs.var(axis=1, ddof=1).sum() > 3.0 * pairs.mean(axis=1).var(axis=0, ddof=1).sum() / 2.0
+    assert model.spread < 0.6
 
 
 def test_categories_have_their_own_yield_and_plane() -> None:
@@ -176,7 +207,7 @@ def test_a_region_beyond_the_box_is_refused(model: InterpolateModel) -> None:
         ({"category": "u"}, "feature 'u' is a condition"),
         ({"derived": {"x": "z + u"}}, "derived variable 'x' reads 'z', which is neither drawn nor derived"),
         ({"derived": {"u": "v"}}, "derived variable 'u' is drawn or derived already"),
-        ({"members": 1}, "members = 1: train at least one flow, or two where they make an uncertainty"),
+        ({"members": 1}, "members = 1: train at least 3 where the uncertainty of the flows is 'bootstrap'"),
         ({"members": 0, "error": "none"}, "members = 0"),
         ({"planes": 1}, "planes = 1: one draw has no spread"),
         ({"draws": 0}, "draws = 0"),

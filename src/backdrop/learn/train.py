@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .train_state import Data
 
     Array = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
 
 __all__ = ["Training", "fit_flows"]
 
@@ -36,13 +37,14 @@ class Training:
     batch
         Events of a batch, about; an epoch is split evenly.
     epochs, steps
-        How many epochs at the most; more of them where they are fewer than so many steps.
+        How many epochs at the most; more of them where they are fewer than so many steps. A rate that is still high where
+        the held-out events are likeliest leaves members that differ by chance: train as long as that takes, not longer.
     rate
         The learning rate at the start.
     decay
         The factor of the sum of squares of the networks' weights in the loss.
     held_out
-        The share of the events, by a hash of (seed, key), that a member is not trained on.
+        The share of the events, by a hash of (seed, key), that a member is not trained on, where nothing else is said.
     patience
         Epochs without a better likelihood of the held-out events after which a member stops; more where `steps` asks
         for more epochs.
@@ -53,12 +55,12 @@ class Training:
     """
 
     batch: int = 1024
-    epochs: int = 40
-    steps: int = 4000
-    rate: float = 2e-3
+    epochs: int = 12
+    steps: int = 500
+    rate: float = 4e-3
     decay: float = 1e-6
     held_out: float = 0.2
-    patience: int = 12
+    patience: int = 8
     clip: float = 5.0
     momentum: float = 0.05
 
@@ -86,6 +88,7 @@ def fit_flows(
     flow: Flow | None = None,
     training: Training | None = None,
     seeds: Sequence[int],
+    held_out: ArrayLike | None = None,
     device: str = "cpu",
     checkpoint: Path | str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -109,6 +112,10 @@ def fit_flows(
         The settings.
     seeds
         One for each member, all different.
+    held_out
+        Weights of the events that each member is judged by, shape (members, n), zero where it is trained; a share of
+        its events otherwise. Those that a bootstrap has left out cost the training nothing, and do not widen the
+        members' spread beyond the statistics as a share of their own does.
     device
         Where to compute; a result repeats exactly on a CPU.
     checkpoint
@@ -145,7 +152,7 @@ def fit_flows(
     from .train_loop import Trainer
 
     flow, training = flow or Flow(), training or Training()
-    data = _data(values, conditions, weights, keys, training, [int(seed) for seed in seeds])
+    data = _data(values, conditions, weights, keys, training, [int(seed) for seed in seeds], held_out)
     kept = None
     if checkpoint is not None:
         kept = Checkpoint.of(checkpoint, flow, training, data, device)
@@ -159,30 +166,40 @@ def _data(
     keys: NDArray[np.uint64],
     training: Training,
     seeds: list[int],
+    held_out: ArrayLike | None = None,
 ) -> Data:
     from .train_state import Data
 
     x, given = checked("values", values), checked("conditions", conditions)
     weight = _weights(weights, len(seeds), len(x))
+    judged = None if held_out is None else _weights(held_out, len(seeds), len(x))
+    if judged is not None:
+        if (both := (weight > 0.0) & (judged > 0.0)).any():
+            member, row = np.argwhere(both)[0]
+            raise DataError(
+                f"row {row} is both trained on and held out for member {member}; give it one of the weights"
+            )
+        judged, weight = judged > 0.0, weight + judged
     if not (len(x) == len(given) == len(keys)):
         raise DataError(f"there are {len(x)} rows of values, {len(given)} of conditions and {len(keys)} keys")
     if x.shape[1] == 0:
         raise DataError("values have no columns; a flow needs a feature")
     if len(set(seeds)) < len(seeds):
         raise DataError(f"of the seeds {seeds} two are equal; members with one seed are the same")
-    trained, held_out = [], []
+    trained, tested = [], []
     for member, seed in enumerate(seeds):
-        out = hash_uniform(keys, named_seed(seed, "flow", "held out")) < training.held_out
+        share = training.held_out
+        out = hash_uniform(keys, named_seed(seed, "flow", "held out")) < share if judged is None else judged[member]
         trained.append(np.flatnonzero(~out & (weight[member] > 0.0)))
-        held_out.append(np.flatnonzero(out & (weight[member] > 0.0)))
-        if len(trained[-1]) < _FEWEST or not len(held_out[-1]):
+        tested.append(np.flatnonzero(out & (weight[member] > 0.0)))
+        if len(trained[-1]) < _FEWEST or not len(tested[-1]):
             raise DataError(
                 f"member {member} has {len(trained[-1])} events of positive weight to be trained on and "
-                f"{len(held_out[-1])} to be held out; a flow needs {_FEWEST} and 1 at least"
+                f"{len(tested[-1])} to be held out; a flow needs {_FEWEST} and 1 at least"
             )
         weight[member] /= weight[member, trained[-1]].mean()
     table = np.concatenate([x, given, np.ones((len(x), 1), np.float32)], axis=1)
-    return Data(table, x.shape[1], weight.astype(np.float32), trained, held_out, seeds)
+    return Data(table, x.shape[1], weight.astype(np.float32), trained, tested, seeds)
 
 
 def _weights(weights: ArrayLike, members: int, n: int) -> Array:

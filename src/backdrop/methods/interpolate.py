@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -15,6 +16,7 @@ from ..io import Composite, Derived, check_drawn
 from ..learn.flow import Flow, Flows
 from ..learn.gp import GaussianProcess
 from ..learn.log_gp import LogGaussianProcess
+from ..learn.members import spread_factor
 from ..learn.pictures import LayersPicture, PairsPicture, Pictures, PlanePicture
 from ..learn.plane import Plane, around, box, fit_plane
 from ..learn.positive import Positive
@@ -34,10 +36,16 @@ SAMPLE = "interpolation"
 MEMBER = "member"
 """The column that says which flow drew a row."""
 
+_TOGETHER = 2
+"""How many members are trained on one resample."""
+
 _BLOCK = 1 << 16
 
 _SHOWN = 20_000
 """How many drawn events are in a picture."""
+
+_COMPARED, _BINS = 20_000, 10
+"""How many drawn events members are compared on, and in how many bins of each feature."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +91,11 @@ class Interpolate:
     members
         How many flows are trained, in one process; their average is the estimate.
     error
-        The block ``flow``. ``bootstrap``: each member is trained on its own resample of the events, and the members'
-        spread holds the statistics of the training and the randomness of one training. ``seed``: all members see the
-        same events, and the block is the error of their mean, spread / sqrt(members). ``spread``: the same with the
-        whole spread, the error bar of the reference. ``none``: no block.
+        The block ``flow``. ``bootstrap``: every two members are trained on a resample of the events of their own, and
+        judged by those that it left out. Two of one resample differ by the randomness of a training alone, so that the
+        block is the statistics of the events, and of the randomness what the mean of all members keeps. ``seed``: all
+        members see the same events, and the block is spread / sqrt(members), the randomness alone. ``spread``: the same
+        with the whole spread, the error bar of the reference. ``none``: no block.
     planes
         How many draws from the posterior of the plane make the block ``gp``, and numbers the block ``number``; 0 for
         neither.
@@ -157,10 +166,11 @@ class Interpolate:
         check_drawn(self.derived, known)
 
     def _check_numbers(self) -> None:
-        if self.members < 1 or (self.members < 2 and self.error != "none"):
+        least = {"none": 1, "bootstrap": 3}.get(self.error, 2)
+        if self.members < least:
             raise ConfigError(
-                f"members = {self.members}: train at least one flow, or two where they make an uncertainty "
-                "(error: none is without)"
+                f"members = {self.members}: train at least {least} where the uncertainty of the flows is "
+                f"'{self.error}' (bootstrap 3, seed and spread 2, none 1)"
             )
         if self.planes == 1 or self.planes < 0:
             raise ConfigError(f"planes = {self.planes}: one draw has no spread; ask for 0, or for 2 or more")
@@ -197,32 +207,52 @@ class Interpolate:
         number = np.bincount(kinds, rows.weight, len(plane.values)).astype(float)
         error = np.sqrt(np.bincount(kinds, rows.weight**2, len(plane.values)))
         seeds = [named_seed(seed, "flow", member) for member in range(self.members)]
-        weight, weights, notes = self._weights(rows, seeds, named_seed(seed, "positive"))
+        weight, weights, held_out, notes = self._weights(rows, seeds, named_seed(seed, "positive"))
         scale = Scale.fit(self.features, rows.columns, weight)
         conditions = Scale.fit(tuple(Feature(axis.name) for axis in self.axes), rows.columns, weight)
         values, _ = scale.forward(rows.columns)
         flows = fit_flows(
             values, _conditions(plane, conditions, rows.columns), weights, rows.key, flow=self.flow,
-            training=self.train, seeds=seeds, device=self.device, checkpoint=checkpoint("flows"),
+            training=self.train, seeds=seeds, held_out=held_out, device=self.device, checkpoint=checkpoint("flows"),
             progress=partial(report, "training flows"),
         )  # fmt: skip
-        return InterpolateModel(
-            plane, conditions, scale, flows, number, error, dict(self.derived), self.error, self.planes, self.draws,
-            seed, notes, self.blind, self.within,
+        model = InterpolateModel(
+            plane, conditions, scale, flows, number, error, dict(self.derived), 0.0, self.planes, self.draws, seed,
+            notes, self.blind, self.within,
         )  # fmt: skip
+        return replace(model, spread=self._spread(model, seeds))
 
-    def _weights(self, rows: Events, seeds: Sequence[int], seed: int) -> tuple[Array, Array, tuple[str, ...]]:
-        """Return weights that are not negative, those of each member, shape (members, n), and what to say of them."""
-        again = self.error == "bootstrap"
-        counts = bootstrap_counts(rows.key, seeds) if again else np.ones((len(seeds), 1))
-        if not (rows.weight < 0.0).any():
-            return rows.weight, rows.weight * counts, ()
+    def _spread(self, model: InterpolateModel, seeds: Sequence[int]) -> float:
+        """Return the error of the members' mean in units of their spread."""
+        members = len(model.flows)
+        if self.error == "bootstrap" and members > 1:
+            resamples = [seeds.index(one) // _TOGETHER for one in model.flows.seeds]
+            return spread_factor(model.compared(), resamples) if len(set(resamples)) > 1 else 1.0
+        return {"none": 0.0, "seed": 1.0 / math.sqrt(members)}.get(self.error, 1.0)
+
+    def _weights(
+        self, rows: Events, seeds: Sequence[int], seed: int
+    ) -> tuple[Array, Array, Array | None, tuple[str, ...]]:
+        """Return weights that are not negative, those of each member and of what it is judged by, and what to say."""
+        again, resamples = self.error == "bootstrap", seeds[::_TOGETHER]
+        counts = bootstrap_counts(rows.key, resamples) if again else np.ones((len(resamples), 1), np.uint8)
+        whole, made = rows.weight, rows.weight * counts
+        notes: tuple[str, ...] = ()
+        if (rows.weight < 0.0).any():
+            whole, made, notes = self._positive(rows, counts, resamples, seed)
+        every = np.arange(len(seeds)) // _TOGETHER
+        return whole, made[every], (whole * (counts == 0))[every] if again else None, notes
+
+    def _positive(
+        self, rows: Events, counts: NDArray[np.uint8], resamples: Sequence[int], seed: int
+    ) -> tuple[Array, Array, tuple[str, ...]]:
+        """Return positive weights of the events and of their resamples, and what to say of them."""
         columns = np.stack([np.asarray(rows[name], float) for name in self.columns], axis=1)
         found = self.positive.fit(columns, rows.weight, rows.key, seed=seed, names=self.columns)
-        if not again:
+        if self.error != "bootstrap":
             return found.weights, found.weights * counts, found.warnings
-        members = self.positive.fit_members(columns, rows.weight * counts, rows.key, seeds=seeds, nominal=found)
-        return found.weights, np.stack([one.weights for one in members]), found.warnings
+        made = self.positive.fit_members(columns, rows.weight * counts, rows.key, seeds=resamples, nominal=found)
+        return found.weights, np.stack([one.weights for one in made]), found.warnings
 
 
 def _conditions(plane: Plane, scale: Scale, columns: Mapping[str, Any]) -> Array:
@@ -252,8 +282,8 @@ class InterpolateModel:
         The observed yield of the open rows and its statistical error, for each category.
     derived
         Name to expression.
-    kind
-        What the block ``flow`` is.
+    spread
+        The error of the members' mean in units of their spread; 0 for no block ``flow``.
     planes
         How many posterior draws.
     draws
@@ -277,7 +307,7 @@ class InterpolateModel:
     number: Array
     error: Array
     derived: Mapping[str, str] = field(default_factory=dict)
-    kind: str = "bootstrap"
+    spread: float = 1.0
     planes: int = 100
     draws: int = 100_000
     seed: int = 0
@@ -348,9 +378,8 @@ class InterpolateModel:
             numbers = self.number + self.error * rng.standard_normal((self.planes, len(self.number)))
             found["number"] = tuple(replace(self, yields=self._flat(one)) for one in numbers)
         count = len(self.flows)
-        if self.kind != "none" and count > 1:
-            size = 1.0 / np.sqrt(count) if self.kind == "seed" else 1.0
-            shares = 1.0 / count + size * (np.eye(count) - 1.0 / count)
+        if self.spread > 0.0 and count > 1:
+            shares = 1.0 / count + self.spread * (np.eye(count) - 1.0 / count)
             # with the yields of this model, which each would find by drawing the plane again
             found["flow"] = tuple(replace(self, shares=one, yields=self._yields) for one in shares)
         return found
@@ -388,6 +417,27 @@ class InterpolateModel:
             PairsPicture.of(features, self.blind.name if known else "training", values, weight, steps[-1]),
         )
 
+    def compared(self) -> Array:
+        """Return the share that each member has in bins of each feature, in the blind region, shape (members, bins).
+
+        Each draws its part of some events, and all of them weight all events: what they differ by is not hidden by the
+        noise of draws.
+        """
+        columns, _ = self._points
+        blind = np.flatnonzero(self.blind.mask(columns) & self.within.mask(columns))
+        rows = blind if len(blind) >= _COMPARED // 10 else np.arange(len(columns[self.plane.axes[0].name]))
+        rows = stream(self.seed, "compared").choice(rows, min(_COMPARED, len(rows)), replace=False)
+        given = _conditions(self.plane, self.conditions, {name: values[rows] for name, values in columns.items()})
+        count = len(self.flows)
+        values = np.empty((len(given), len(self.scale.features)), np.float32)
+        for member in range(count):
+            values[member::count] = self.flows.sample(given[member::count], seed=self.seed, members=[member])[0]
+        log_prob = self.flows.log_prob(values, given)
+        ratio = np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=0))
+        places = values.argsort(axis=0).argsort(axis=0) * _BINS // len(values)
+        found = [np.bincount(one, weights=row, minlength=_BINS) for row in ratio for one in places.T]
+        return np.array(found, float).reshape(count, -1) * (count / len(values))
+
     def _steps(self, region: Region) -> list[NDArray[np.float32]]:
         """Return what the first flow draws in a region after each layer, standardised."""
         columns, bins = self._points
@@ -408,7 +458,7 @@ class InterpolateModel:
             "number": self.number,
             "error": self.error,
             "derived": [[name, text] for name, text in self.derived.items()],
-            "kind": self.kind,
+            "spread": self.spread,
             "planes": self.planes,
             "draws": self.draws,
             "seed": self.seed,
@@ -428,7 +478,7 @@ class InterpolateModel:
             np.asarray(state["number"], float),
             np.asarray(state["error"], float),
             dict(state["derived"]),
-            str(state["kind"]),
+            float(state["spread"]),
             int(state["planes"]),
             int(state["draws"]),
             int(state["seed"]),
