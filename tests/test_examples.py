@@ -274,7 +274,7 @@ def test_the_hh_example_predicts_a_blinded_circle(shared_data: Path, tmp_path: P
     assert (turned["gap"] >= 0.0).all() and (turned["deta"] == events["deta"]).all()
     quick = Training(epochs=4, steps=0)
     one = example["studied"](
-        example["TESTS"]["upper_right"], events, tmp_path, seed=1, members=2, draws=20_000, train=quick
+        example["TESTS"]["upper_right"], events, tmp_path, seed=1, members=3, draws=20_000, train=quick
     )
     whole = one["before_veto"]
     # the plane alone, which needs no long training

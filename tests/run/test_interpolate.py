@@ -57,7 +57,7 @@ methods:
       process: log_gaussian_process
       flow: &flow {layers: 2, hidden: 4}
       train: &train {epochs: 2, steps: 0}
-      members: 2
+      members: 3
       planes: 2
       draws: 2000
   far:
@@ -73,7 +73,7 @@ methods:
       process: {type: gaussian_process, restarts: 0}
       flow: *flow
       train: *train
-      members: 2
+      members: 3
       planes: 2
       draws: 2000
 """

@@ -37,8 +37,8 @@ class Training:
     batch
         Events of a batch, about; an epoch is split evenly.
     epochs, steps
-        How many epochs at the most; more of them where they are fewer than so many steps. A rate that is still high where
-        the held-out events are likeliest leaves members that differ by chance: train as long as that takes, not longer.
+        How many epochs at the most; more of them where they are fewer than so many steps. Of a training that is longer
+        than the events ask for, a state is kept where the rate is still high: members then differ by chance.
     rate
         The learning rate at the start.
     decay
@@ -172,14 +172,16 @@ def _data(
 
     x, given = checked("values", values), checked("conditions", conditions)
     weight = _weights(weights, len(seeds), len(x))
-    judged = None if held_out is None else _weights(held_out, len(seeds), len(x))
-    if judged is not None:
-        if (both := (weight > 0.0) & (judged > 0.0)).any():
+    judged: Flags | None = None
+    if held_out is not None:
+        more = _weights(held_out, len(seeds), len(x))
+        judged = more > 0.0
+        if (both := judged & (weight > 0.0)).any():
             member, row = np.argwhere(both)[0]
             raise DataError(
                 f"row {row} is both trained on and held out for member {member}; give it one of the weights"
             )
-        judged, weight = judged > 0.0, weight + judged
+        weight = weight + more
     if not (len(x) == len(given) == len(keys)):
         raise DataError(f"there are {len(x)} rows of values, {len(given)} of conditions and {len(keys)} keys")
     if x.shape[1] == 0:
@@ -189,7 +191,8 @@ def _data(
     trained, tested = [], []
     for member, seed in enumerate(seeds):
         share = training.held_out
-        out = hash_uniform(keys, named_seed(seed, "flow", "held out")) < share if judged is None else judged[member]
+        own: Flags = hash_uniform(keys, named_seed(seed, "flow", "held out")) < share
+        out = own if judged is None else judged[member]
         trained.append(np.flatnonzero(~out & (weight[member] > 0.0)))
         tested.append(np.flatnonzero(out & (weight[member] > 0.0)))
         if len(trained[-1]) < _FEWEST or not len(tested[-1]):
