@@ -24,7 +24,7 @@ MIDDLE, EDGE, HALF = 128.75, 29.5, 30.0
 """The middle of the sample in both masses, a little less than its radius, and half the edge of the box."""
 RADIUS, SHIFT = 10.0, 10.0
 AXES = tuple(hist.axis.Regular(24, MIDDLE - HALF, MIDDLE + HALF, name=name) for name in ("m_h1", "m_h2"))
-TRAIN = Training(epochs=80, steps=0, patience=20)
+TRAIN = Training(epochs=24)
 LATE = bd.Region("top veto", "x_wt > 1.5")
 BINS = 12
 LABELS = {

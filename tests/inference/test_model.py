@@ -26,9 +26,10 @@ from backdrop.inference import (
     ranking,
     scan,
 )
-from backdrop.inference.fits import fits
+from backdrop.inference.fit import covariance
+from backdrop.inference.fits import _errors, fits
 from backdrop.inference.label import Label
-from backdrop.inference.minimise import Profile, minimise
+from backdrop.inference.minimise import Point, Profile, minimise
 from backdrop.inference.toys import thrown
 from backdrop.tasks import stream
 
@@ -135,6 +136,22 @@ def test_migrad_hesse_and_minos_agree_with_the_newton_fit() -> None:
         ends = theirs.merrors["mu"]
         sides = (theirs.values["mu"] + ends.lower, theirs.values["mu"] + ends.upper)
         assert ours.interval == pytest.approx(sides, abs=0.01 * ours.error)
+
+
+def test_where_the_second_derivatives_are_not_positive_their_expectation_is_the_error() -> None:
+    """A bend of the interpolated density under the minimum; here points are looked for where it is so."""
+    likelihood = _paper().likelihood()
+    points = np.random.default_rng(1).normal(likelihood.start, 1.5, (200, len(likelihood.names)))
+    observed, expected = (likelihood.many(points, information=True, observed=one)[2] for one in (True, False))
+    bent = np.flatnonzero(np.linalg.eigvalsh(observed)[:, 0] < 0.0)
+    assert len(bent) > 10
+    for i in bent[:10]:
+        found = covariance(likelihood, Point(points[i], 0.0))
+        np.testing.assert_allclose(found, np.linalg.inv(expected[i]), rtol=1e-6)
+    errors = _errors(replace(likelihood, data=np.tile(likelihood.data, (200, 1))), points)
+    assert np.isfinite(errors).all()
+    for i in (bent[0], np.setdiff1d(np.arange(200), bent)[0]):
+        np.testing.assert_allclose(errors[i] ** 2, np.diag(covariance(likelihood, Point(points[i], 0.0))), rtol=1e-6)
 
 
 def test_a_free_nuisance_has_no_constraint_and_a_constrained_one_has() -> None:

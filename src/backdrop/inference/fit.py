@@ -156,19 +156,26 @@ def _strength(profile: Profile, error: float, level: float | None, label: Label)
 def covariance(likelihood: Likelihood, best: Point) -> Array:
     """Return the covariance of the parameters, zero for constant ones, shape (parameters, parameters).
 
-    A parameter that is stopped by its bound has the distance at which the likelihood has fallen by one half, and no
-    correlation with others.
+    It is the inverse of the second derivatives. Where these are not positive at the minimum, because an interpolated
+    density bends sharply just there, it is that of their expectation, which first derivatives tell. A parameter that
+    is stopped by its bound has the distance at which the likelihood has fallen by one half, and no correlation with
+    others.
     """
-    _, (slope,), (second,) = likelihood.many(best.parameters[None], value=False, information=True, observed=True)
-    stopped = likelihood.stopped(best.parameters, slope) & ~likelihood.fixed
-    free = np.flatnonzero(~likelihood.fixed & ~stopped)
-    information = second[np.ix_(free, free)]
-    scale = np.sqrt(np.abs(np.diag(information)))
-    flat = [likelihood.names[i] for i, size in zip(free, scale, strict=True) if size == 0.0]
-    if flat:
-        raise FitError(f"the data do not determine parameter '{flat[0]}': nothing depends on it at the best fit")
-    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
-    if values[0] <= _FLAT:
+    for observed in (True, False):
+        _, (slope,), (second,) = likelihood.many(
+            best.parameters[None], value=False, information=True, observed=observed
+        )
+        stopped = likelihood.stopped(best.parameters, slope) & ~likelihood.fixed
+        free = np.flatnonzero(~likelihood.fixed & ~stopped)
+        information = second[np.ix_(free, free)]
+        scale = np.sqrt(np.abs(np.diag(information)))
+        flat = [likelihood.names[i] for i, size in zip(free, scale, strict=True) if size == 0.0]
+        if flat:
+            raise FitError(f"the data do not determine parameter '{flat[0]}': nothing depends on it at the best fit")
+        values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+        if values[0] > _FLAT:
+            break
+    else:
         names = [likelihood.names[free[i]] for i in np.argsort(-np.abs(vectors[:, 0]))[:2]]
         raise FitError(
             f"the data do not determine parameters '{names[0]}' and '{names[-1]}' separately; fix or drop one"

@@ -98,9 +98,18 @@ def bounded(likelihood: Likelihood, start: Array, poi: int) -> Points:
 
 
 def _errors(likelihood: Likelihood, best: Array) -> Array:
-    _, slopes, information = likelihood.many(best, value=False, information=True, observed=True)
+    found = _variances(likelihood, best, observed=True)
+    # where the second derivatives are not positive, their expectation, as in a single fit
+    bent = np.flatnonzero(np.isnan(found).any(axis=1))
+    if len(bent):
+        found[bent] = _variances(likelihood.toys(bent), best[bent], observed=False)
+    return np.sqrt(found)
+
+
+def _variances(likelihood: Likelihood, best: Array, *, observed: bool) -> Array:
+    _, slopes, information = likelihood.many(best, value=False, information=True, observed=observed)
     stopped = likelihood.stopped(best, slopes) & ~likelihood.fixed
     # as in a single fit, a bound is as far as the likelihood has fallen by one half
     found = np.divide(0.25, slopes**2, out=np.zeros_like(slopes), where=stopped)
     _kernels.variances(information, ~likelihood.fixed & ~stopped, _FLAT, found)
-    return np.sqrt(found)
+    return found
