@@ -14,26 +14,34 @@ SLICES = (35, 40, 45, 50, 55, 60, 70, 90, 130, 420)
 NARROW = (35, 37.5, 40, 42.5, 45, 47.5, 50, 55, 60, 65, 70, 80, 90, 110, 130, 200, 420)
 PT = (*np.arange(35, 80, 2.5), *np.arange(80, 150, 5), *np.arange(150, 240, 10), 240, 260, 290, 330, 420)
 ETA = (-2.37, *np.linspace(-2.2, -1.52, 5), *np.linspace(-1.37, 1.37, 19), *np.linspace(1.52, 2.2, 5), 2.37)
-COARSE = (35, 50, 70, 420)
+VELOCITY = (*np.arange(0, 0.2, 0.025), 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1)
 FINE_ETA = (*np.linspace(-2.37, -1.52, 18), *np.linspace(-1.37, 1.37, 56), *np.linspace(1.52, 2.37, 18))
 
 COMPOSITE = {
+    "pt": "sqrt(pt_phi**2 + pt_gamma**2 + 2 * pt_phi * pt_gamma * cos(dphi))",
+    "velocity": "pt / hypot(pt, sqrt(2 * pt_phi * pt_gamma * (cosh(deta) - cos(dphi))))",
+    "ahead": "log((pt_phi * exp(deta) + pt_gamma) / (pt_phi * exp(-deta) + pt_gamma)) / 2",
     "eta_phi": "eta_gamma + deta",
     "phi_phi": "phi_gamma + dphi",
     "e_phi": "hypot(pt_phi * cosh(eta_phi), m_phi)",
     "along": "pt_phi * (cos(dphi) + sinh(eta_phi) * sinh(eta_gamma))",
     "m": "sqrt(m_phi**2 + 2 * pt_gamma * (e_phi * cosh(eta_gamma) - along))",
-    "pt": "sqrt(pt_phi**2 + pt_gamma**2 + 2 * pt_phi * pt_gamma * cos(dphi))",
+    "pz_over_pt": "(pt_phi * sinh(eta_phi) + pt_gamma * sinh(eta_gamma)) / pt",
+    "eta": "log(pz_over_pt + hypot(pz_over_pt, 1))",
 }
-"""Four-vector of the meson, mass and pT of the system; the photon has no mass."""
+"""The system's pT, transverse velocity and rapidity above the photon's; the meson; mass and η of the system.
+
+The photon has no mass; nor has the meson in what a template is given.
+"""
 
 
 def graph(*, paper: bool = False) -> tuple[Template, ...]:
     """The templates of the case study, or those of the paper's table 2.
 
     To the paper's arrows are added: both transverse momenta to Δη, without which the mass spectrum is off by 2 to 3 %;
-    that of the meson to its isolation; Δη and both transverse momenta to the direction of the photon, since the momenta
-    tell where the system goes, and the acceptance of the kaons ends sharply.
+    that of the meson to its isolation; Δη to the direction of the photon, where the acceptance of the kaons ends
+    sharply, and two derived variables, the velocity of the system and its rapidity above the photon's, from which its η
+    follows.
     """
     steps, widths, eta_edges = (24, 0.05, ETA) if paper else (48, 0.025, FINE_ETA)
     pt_phi = hist.axis.Variable(PT, name="pt_phi", label=r"$p_{T}^{\phi}$ [GeV]")
@@ -49,15 +57,14 @@ def graph(*, paper: bool = False) -> tuple[Template, ...]:
     meson, photon = (hist.axis.Variable(SLICES, name=name) for name in ("pt_phi", "pt_gamma"))
     momenta = photon, meson
     narrow = tuple(hist.axis.Variable(NARROW, name=one.name) for one in momenta)
-    coarse = tuple(hist.axis.Variable(COARSE, name=one.name) for one in (meson, photon))
-    narrow_deta = hist.axis.Regular(192, -4.8, 4.8, name="deta")
+    system = hist.axis.Variable(VELOCITY, name="velocity"), hist.axis.Regular(48, -2.4, 2.4, name="ahead")
     back = hist.axis.Regular(12 if paper else 8, np.pi / 2, np.pi, name="dphi")
     return (
         Template("A", (pt_phi, pt_gamma)),
         Template("B", (dphi,), given=momenta if paper else narrow),
         Template("C", (deta,), given=(back,) if paper else (*momenta, back)),
         Template("D", (isolation,), given=(photon,) if paper else (meson, photon)),
-        Template("E", (eta,), given=() if paper else (narrow_deta, *coarse)),
+        Template("E", (eta,), given=() if paper else (deta, *system)),
         Template("F", (phi,)),
         Template("G", (mass,)),
     )

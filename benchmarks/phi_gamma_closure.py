@@ -24,6 +24,7 @@ EDGES = {
     "pt": np.linspace(0, 120, 21),
     "dphi": np.linspace(np.pi / 2, np.pi, 21),
     "deta": np.linspace(-3.8, 3.8, 21),
+    "eta": np.linspace(-5, 5, 21),
     "eta_gamma": np.linspace(-2.2, 2.2, 21),
     "eta_phi": np.linspace(-2.5, 2.5, 21),
     "iso_phi": np.linspace(0, 0.5, 21),

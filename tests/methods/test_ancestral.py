@@ -255,6 +255,104 @@ def test_variations_share_the_random_numbers_and_other_settings() -> None:
     assert up.distortions == (Shift("v", 0.1), Tilt("v", 0.1)) and not up.systematics and up.draws == method.draws
 
 
+# ---- derived variables between templates -----------------------------------------------------------------------------
+
+_T = hist.axis.Regular(16, 0, 2, name="t")
+_BETWEEN = (*chain.GRAPH, Template("C", (hist.axis.Regular(40, -1, 3, name="w"),), given=(_T,)))
+
+
+def _followed(seed: int) -> Events:
+    """Return u and v of the chain, and w close to their sum: a relation of three variables."""
+    rows = _TOY.draw(seed)
+    noise = np.random.default_rng(seed).normal(0, 0.1, len(rows))
+    return Events.of({"u": rows["u"], "v": rows["v"], "w": rows["u"] + rows["v"] + noise})
+
+
+def test_a_template_follows_what_is_derived_from_those_before_it() -> None:
+    data = _followed(21)
+    gap = {"t": "u + v", "gap": "w - t"}
+    method = AncestralSampling(_EVERY, _BETWEEN, gap, draws=100_000)
+    assert method.columns == ("u", "v", "w")
+    found = fitted(Setup(method, data), seed=1).predict(data, _EVERY)
+    # bins of t are an eighth wide, those of w a tenth
+    assert np.std(found["gap"]) == pytest.approx(np.hypot(0.1, np.sqrt((1 / 64 + 1 / 100) / 6)), rel=0.15)
+    assert np.abs(np.corrcoef(found["gap"], found["u"])[0, 1]) < 0.05
+    edges = np.linspace(0, 2, 9)
+    seen, drawn = (np.histogram(one["w"], edges, weights=one.weight)[0] for one in (data, found))
+    assert np.abs((drawn - seen) / np.sqrt(seen)).max() < 3.0
+    # each of both alone cannot know their sum
+    alone = (*chain.GRAPH, Template("C", _BETWEEN[2].draws, given=(chain.axis("u", 16),)))
+    other = fitted(Setup(replace(method, templates=alone), data), seed=1).predict(data, _EVERY)
+    assert np.std(other["gap"]) > 2.0 * np.std(found["gap"])
+
+
+def test_what_is_derived_is_in_the_nearest_bin_where_it_is_outside() -> None:
+    data = _followed(22)
+    narrow = Template("C", _BETWEEN[2].draws, given=(hist.axis.Regular(8, 0.5, 1.5, name="t"),))
+    method = AncestralSampling(_EVERY, (*chain.GRAPH, narrow), {"t": "u + v"}, draws=100_000)
+    model = fitted(Setup(method, data), seed=1)
+    assert model.outside == 0.0 and model.number == len(data)
+    assert model.values[2].sum() == len(data)
+    found = model.predict(data, _EVERY)
+    low, high = (found.select(Region("side", cut)) for cut in ("t < 0.5", "t >= 1.5"))
+    seen = (data["u"] + data["v"] < 0.625, data["u"] + data["v"] >= 1.375)
+    for rows, inside in zip((low, high), seen, strict=True):
+        assert np.mean(rows["w"]) == pytest.approx(np.mean(data["w"][inside]), abs=0.02)
+
+
+def test_what_is_derived_from_moved_variables_moves_with_them() -> None:
+    method = AncestralSampling(_EVERY, _BETWEEN, {"t": "u + v"}, draws=20_000, distortions=(Shift("u", 0.25),))
+    data = _followed(23)
+    moved = fitted(Setup(method, data), seed=1).predict(data, _EVERY)
+    still = fitted(Setup(replace(method, distortions=()), data), seed=1).predict(data, _EVERY)
+    assert np.mean(moved["u"] - still["u"]) == pytest.approx(0.25)
+    gaps = [np.mean((one["w"] - one["u"] - one["v"])[one["u"] + one["v"] < 1.9]) for one in (moved, still)]
+    assert gaps == pytest.approx([0.0, 0.0], abs=0.01)
+
+
+def test_a_kernel_with_derived_variables_survives_its_files(tmp_path) -> None:
+    from backdrop.io import save
+
+    model = fitted(Setup(AncestralSampling(_EVERY, _BETWEEN, {"t": "u + v"}, draws=5000), _followed(24)), seed=1)
+    save(model, tmp_path / "kernel")
+    nothing = _TOY.draw(1)
+    assert load(tmp_path / "kernel").predict(nothing, _EVERY).fingerprint == model.predict(nothing, _EVERY).fingerprint
+
+
+def test_the_graph_is_that_of_what_is_drawn() -> None:
+    method = AncestralSampling(_EVERY, _BETWEEN, {"half": "v / 2", "t": "u + 2 * half"})
+    assert [one.parents for one in method.graph] == [(), ("u",), ("u", "v")]
+    assert [one.parents for one in method.templates] == [(), ("u",), ("t",)]
+
+
+@pytest.mark.parametrize(
+    ("templates", "derived", "message"),
+    [
+        (_BETWEEN, {}, "template 'C' is given 't', which no template draws"),
+        (_BETWEEN, {"t": "u + w"}, "template 'C' is given 't', which is derived from 'w' that it draws itself"),
+        (
+            (_BETWEEN[0], _BETWEEN[2], _BETWEEN[1]),
+            {"t": "u + v"},
+            "given 'v', which 'B' draws after it; put 'B' before",
+        ),
+        (
+            (_BETWEEN[0], Template("B", (chain.axis("v"),), (hist.axis.Regular(4, -1, 3, name="w"),)), _BETWEEN[2]),
+            {"t": "u + v"},
+            "in a cycle",
+        ),
+    ],
+)
+def test_what_cannot_be_derived_in_time_is_named(templates: tuple, derived: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        AncestralSampling(_EVERY, templates, derived)
+
+
+def test_a_derived_variable_that_is_undefined_is_named() -> None:
+    method = AncestralSampling(_EVERY, _BETWEEN, {"t": "log(u - 0.5)"})
+    with pytest.raises(DataError, match="column 't'"):
+        fitted(Setup(method, _followed(25)), seed=1)
+
+
 # ---- settings and files ----------------------------------------------------------------------------------------------
 
 

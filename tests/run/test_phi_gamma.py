@@ -34,13 +34,10 @@ def test_the_mass_closes_in_every_region(outcome: Outcome) -> None:
 def test_what_the_graph_draws_closes_and_what_it_lacks_does_not(outcome: Outcome) -> None:
     kernel, paper = (outcome.checks.variables[name] for name in ("kernel", "table2"))
     for region in ("GR", "SR"):
-        for name in ("pt", "pt_phi", "pt_gamma", "dphi", "deta", "iso_phi"):
+        for name in ("pt", "eta", "eta_phi", "pt_phi", "pt_gamma", "dphi", "deta", "iso_phi"):
             assert kernel[region][name].closure.p_value > 0.01, (region, name)
-        assert kernel[region]["eta"].closure.p_value < 1e-10, region
     for name in ("eta", "eta_phi"):
         assert paper["SR"][name].closure.p_value < 1e-10, name
-    found = kernel["SR"]["eta_phi"].closure
-    assert found.chi2 < 3 * found.ndf < paper["SR"]["eta_phi"].closure.chi2
 
 
 def test_correlations_inside_a_template_are_kept(outcome: Outcome) -> None:

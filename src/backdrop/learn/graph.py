@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from ..events import Events
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Template", "check_graph"]
+__all__ = ["Template", "check_graph", "written_out"]
 
 _KINDS = ("Regular", "Variable", "Integer")
 _LARGEST = 50_000_000
@@ -34,7 +35,8 @@ class Template:
         `hist` axes of the variables that are drawn; an axis' name is its column.
     given
         Axes of the variables that choose the slice, the most important first: where a slice is empty, the last ones
-        are summed over. They cover what their variables are drawn from.
+        are summed over. They cover what their variables are drawn from; a variable may also be derived from drawn
+        ones, and is in the nearest bin where it is outside of its axis.
 
     Raises
     ------
@@ -118,6 +120,44 @@ class Template:
         """Restore a template from :meth:`state`."""
         draws, given = (tuple(axis_from_state(axis) for axis in state[side]) for side in ("draws", "given"))
         return cls(state["name"], draws, given)
+
+
+def written_out(templates: Sequence[Template], reads: Mapping[str, AbstractSet[str]]) -> tuple[Template, ...]:
+    """Return templates that are given, in place of a derived variable, what it is derived from, each in one bin.
+
+    Parameters
+    ----------
+    templates
+        The graph.
+    reads
+        Derived variable to the drawn variables that it depends on.
+
+    Raises
+    ------
+    ConfigError
+        If a template is given what is derived from its own variables.
+    """
+    drawn = {axis.name: axis for one in templates for axis in one.draws}
+    found = []
+    for one in templates:
+        given: dict[str, Any] = {}
+        for axis in one.given:
+            names = sorted(reads.get(axis.name, ()), key=list(drawn).index)
+            if own := set(names) & {*one.variables}:
+                raise ConfigError(
+                    f"template '{one.name}' is given '{axis.name}', which is derived from '{min(own)}' that it draws "
+                    "itself; derive it from what is drawn before"
+                )
+            given |= {name: _span(drawn[name]) for name in names} if names else {axis.name: axis}
+        found.append(Template(one.name, one.draws, tuple(given.values())))
+    return tuple(found)
+
+
+def _span(axis: Any) -> Any:
+    """Return the range of an axis as one bin."""
+    from hist.axis import Variable
+
+    return Variable([axis.edges[0], axis.edges[-1]], name=axis.name, label=axis.label)
 
 
 def check_graph(templates: Sequence[Template]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -149,10 +149,13 @@ class Kernel:
         The tables, in their order.
     shifts
         Variable to what is added to its drawn values, before anything depends on them.
+    derive
+        Returns drawn columns with those that are derived from them, as far as a table is given those.
     """
 
     tables: tuple[Table, ...]
     shifts: Mapping[str, float] = field(default_factory=dict)
+    derive: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None
 
     def draw(self, number: int, *, seed: int, first: int = 0) -> Drawn:
         """Draw rows `first` to ``first + number`` of the endless sequence of a seed."""
@@ -186,8 +189,9 @@ class Kernel:
         from .._kernels import add_bins
 
         rows = np.zeros(number, np.int64)
+        known = columns if self.derive is None else self.derive(columns)
         for name, found in zip(table.template.parents, table.lookups, strict=True):
-            add_bins(columns[name], *found, rows)
+            add_bins(known[name], *found, rows)
         return rows
 
     def _draw(self, table: Table, rows: Index, seed: int, first: int, place: int) -> tuple[Index, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..events import Events, bootstrap_counts, event_keys
 from ..io import Composite, Derived, check_drawn
 from ..learn import distortions as distort
 from ..learn.distortions import Distortion, FinalTilt, Shift, Tilt
-from ..learn.graph import Template, check_graph
+from ..learn.graph import Template, check_graph, written_out
 from ..learn.kernel import BLOCK, Drawn, Kernel, Table, fill
 from ..learn.resonance import Resonance
 from ..region import Region
@@ -54,7 +54,8 @@ class AncestralSampling:
     templates
         The graph, in the order of drawing.
     derived
-        Name to expression of the cut language: four-vectors and composite variables of the pseudo-candidates.
+        Name to expression of the cut language: four-vectors and composite variables of the pseudo-candidates. A
+        template may be given one that is derived from what is drawn before it.
     draws
         How many pseudo-candidates are drawn, in all regions together.
     with_replacement
@@ -120,12 +121,20 @@ class AncestralSampling:
     resample: ClassVar[str] = "joint"
 
     def __post_init__(self) -> None:
-        check_graph(self.templates)
+        check_drawn(self.derived, [name for one in self.templates for name in one.variables])
+        check_graph(self.graph)
         if self.draws < 1:
             raise ConfigError(f"AncestralSampling: draws = {self.draws}; draw at least one pseudo-candidate")
-        check_drawn(self.derived, [name for one in self.templates for name in one.variables])
         for one in (*self.distortions, *self.systematics.values()):
             distort.check_distortion(one, self.templates, self.derived)
+
+    @property
+    def graph(self) -> tuple[Template, ...]:
+        """The templates as a graph of drawn variables: what is derived is written out."""
+        reads: dict[str, frozenset[str]] = {}
+        for one in _derived(self.derived):
+            reads[one.name] = frozenset().union(*(reads.get(name, {name}) for name in one.columns))
+        return written_out(self.templates, reads)
 
     @property
     def target(self) -> Region:
@@ -140,7 +149,7 @@ class AncestralSampling:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that fit reads besides those of the generation region."""
-        names = [name for one in self.templates for name in one.columns]
+        names = [name for one in self.templates for name in one.columns if name not in self.derived]
         return tuple(dict.fromkeys([*names, *([self.resonance.axis.name] if self.resonance else [])]))
 
     def fit(self, events: Events, *, rng: np.random.Generator) -> AncestralModel:
@@ -161,7 +170,7 @@ class AncestralSampling:
         weight = rows.weight
         if self.resonance is not None:
             weight = weight * self.resonance.kept(rows, self.generation)
-        flat = [one.index(rows, self.generation.name) for one in self.templates]
+        flat = [one.index(self._between(rows, one), self.generation.name) for one in self.templates]
         inside = np.logical_and.reduce([one >= 0 for one in flat])
         entered = weight * bootstrap_counts(rows.key, [_AGAIN])[0] if self.with_replacement else weight
         number = float(weight[inside].sum())
@@ -188,10 +197,17 @@ class AncestralSampling:
             for name, one in self.systematics.items()
         }
 
+    def _between(self, rows: Events, template: Template) -> Events:
+        """Return rows with the derived variables that a template is given, none of them outside of its axis."""
+        given = [axis for axis in template.given if axis.name in self.derived]
+        known = Composite(rows.columns, _derived(self.derived))
+        ends = {axis.name: (axis.edges[0], np.nextafter(axis.edges[-1], -np.inf)) for axis in given}
+        return rows.with_columns({name: np.clip(known[name], *both) for name, both in ends.items()}) if given else rows
+
     def _check_columns(self, events: Events) -> None:
         for template in self.templates:
             for name in template.columns:
-                if name not in events.columns:
+                if name not in events.columns and name not in self.derived:
                     raise ConfigError(
                         f"template '{template.name}' has the variable '{name}', which is no column of the events"
                         f"{nearest(name, events.columns)}; columns: {', '.join(sorted(events.columns)[:30])}"
@@ -238,7 +254,9 @@ class AncestralModel:
         """The templates, ready to be drawn from."""
         pairs = zip(self.templates, self.values, strict=True)
         tables = tuple(Table(one, values, distort.tilt(one, self.distortions)) for one, values in pairs)
-        return Kernel(tables, distort.shifts(self.distortions))
+        between = any(name in self.derived for one in self.templates for name in one.parents)
+        derive = partial(Composite, derived=self._derived) if between else None
+        return Kernel(tables, distort.shifts(self.distortions), derive)
 
     def predict(self, events: Events, region: Region) -> Events:
         """Return the pseudo-candidates inside `region`; the events are not looked at.
@@ -324,7 +342,7 @@ class AncestralModel:
 
     @cached_property
     def _derived(self) -> tuple[Derived, ...]:
-        return tuple(Derived(name, text) for name, text in self.derived.items())
+        return _derived(self.derived)
 
     @cached_property
     def _total(self) -> float:
@@ -364,3 +382,7 @@ class AncestralModel:
             if isinstance(one, FinalTilt):
                 weight = weight * one.factor(columns[one.variable])
         return weight
+
+
+def _derived(texts: Mapping[str, str]) -> tuple[Derived, ...]:
+    return tuple(Derived(name, text) for name, text in texts.items())

@@ -58,7 +58,7 @@ def results(
 
 def _templates(task: Task) -> tuple[Template, ...]:
     """Return the graph that a method draws from, empty if it has none."""
-    return tuple(one for one in getattr(task.method, "templates", ()) if isinstance(one, Template))
+    return tuple(one for one in getattr(task.method, "graph", ()) if isinstance(one, Template))
 
 
 def _settings(analysis: Analysis, name: str, task: Task) -> dict[str, str]:
