@@ -106,7 +106,8 @@ def test_the_graph_is_in_the_results_and_in_the_report(analysis, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("{name: A, draws: [{column: u", "{name: A, draws: [{column: w", "is given 'u', which no template draws"),
+        ("{name: A, draws: [{column: u", "{name: A, draws: [{column: w", "'s' reads 'u', which is neither drawn nor"),
+        ("given: [{column: u", "given: [{column: uu", "is given 'uu', which no template draws, did you mean 'u'"),
         ("given: [{column: u", "given: [{column: v", "two axes of 'v'"),
         ("s: u + v}", "s: u + vv}", "reads 'vv', which is neither drawn nor derived before it, did you mean 'v'?"),
         ("type: shift, variable: u", "type: shfit, variable: u", "did you mean 'shift'"),
