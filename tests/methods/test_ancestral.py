@@ -300,6 +300,15 @@ def test_what_is_derived_is_in_the_nearest_bin_where_it_is_outside() -> None:
         assert np.mean(rows["w"]) == pytest.approx(np.mean(data["w"][inside]), abs=0.02)
 
 
+def test_what_is_derived_is_so_in_the_fit_whatever_the_events_have() -> None:
+    """Columns of the events with the names of derived variables, and another meaning."""
+    data = _followed(26)
+    other = data.with_columns({"half": np.zeros(len(data)), "t": np.full(len(data), 0.1)})
+    method = AncestralSampling(_EVERY, _BETWEEN, {"half": "u / 2", "t": "2 * half + v"}, draws=1000)
+    mine, same = (fitted(Setup(method, one), seed=1).values for one in (other, data))
+    assert all(np.array_equal(a, b) for a, b in zip(mine, same, strict=True))
+
+
 def test_what_is_derived_from_moved_variables_moves_with_them() -> None:
     method = AncestralSampling(_EVERY, _BETWEEN, {"t": "u + v"}, draws=20_000, distortions=(Shift("u", 0.25),))
     data = _followed(23)

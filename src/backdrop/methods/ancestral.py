@@ -200,7 +200,9 @@ class AncestralSampling:
     def _between(self, rows: Events, template: Template) -> Events:
         """Return rows with the derived variables that a template is given, none of them outside of its axis."""
         given = [axis for axis in template.given if axis.name in self.derived]
-        known = Composite(rows.columns, _derived(self.derived))
+        # as in the prediction: from what is drawn, whatever columns of the same names the events have
+        drawn = {name: rows[name] for one in self.templates for name in one.variables} if given else {}
+        known = Composite(drawn, _derived(self.derived))
         ends = {axis.name: (axis.edges[0], np.nextafter(axis.edges[-1], -np.inf)) for axis in given}
         return rows.with_columns({name: np.clip(known[name], *both) for name, both in ends.items()}) if given else rows
 
