@@ -190,9 +190,11 @@ def _data(
         raise DataError(f"of the seeds {seeds} two are equal; members with one seed are the same")
     trained, tested = [], []
     for member, seed in enumerate(seeds):
-        share = training.held_out
-        own: Flags = hash_uniform(keys, named_seed(seed, "flow", "held out")) < share
-        out = own if judged is None else judged[member]
+        out: Flags
+        if judged is None:
+            out = hash_uniform(keys, named_seed(seed, "flow", "held out")) < training.held_out
+        else:
+            out = judged[member]
         trained.append(np.flatnonzero(~out & (weight[member] > 0.0)))
         tested.append(np.flatnonzero(out & (weight[member] > 0.0)))
         if len(trained[-1]) < _FEWEST or not len(tested[-1]):
