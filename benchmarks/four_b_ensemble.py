@@ -15,7 +15,7 @@ import numpy as np
 import backdrop as bd
 from backdrop.learn.flow import Flow
 from backdrop.learn.gp import GaussianProcess
-from backdrop.learn.scale import Feature, Log, LogGap
+from backdrop.learn.scale import Bounded, Feature, Log, LogGap
 from backdrop.learn.train import Training
 from backdrop.methods.interpolate import Interpolate
 from backdrop.synthetic import FourB
@@ -25,14 +25,16 @@ from backdrop.validation import chi2
 FEATURES = (
     Feature("pt_h1", Log()),
     Feature("pt_h2", Log()),
-    Feature("eta_h1"),
-    Feature("eta_h2"),
+    # the edge of the training in Δη is one of a feature, not a line across two
+    Feature("gap", Bounded(-1.5, 1.5)),
+    Feature("middle"),
     Feature("dphi", LogGap()),
     Feature("x_wt", Log()),
 )
 SUM = {
-    # what is drawn beyond the requirement of the training stays in the last bin
-    "deta": "min(abs(eta_h1 - eta_h2), 1.4999)",
+    "eta_h1": "middle + gap / 2",
+    "eta_h2": "middle - gap / 2",
+    "deta": "abs(gap)",
     "e_h1": "hypot(pt_h1 * cosh(eta_h1), m_h1)",
     "e_h2": "hypot(pt_h2 * cosh(eta_h2), m_h2)",
     "along": "pt_h1 * pt_h2 * (cos(dphi) + sinh(eta_h1) * sinh(eta_h2))",
@@ -89,22 +91,27 @@ class Toy:
 def studied(toy: Toy) -> dict[str, np.ndarray]:
     """Return yields, errors by block, and the χ² of each variable after the prediction is scaled to the observed."""
     data = replace(TOY, size=toy.size).draw(seed=toy.seed, region=REGIONS.box & REGIONS.near)
+    first, second = np.asarray(data["eta_h1"]), np.asarray(data["eta_h2"])
+    data = data.with_columns({"gap": first - second, "middle": (first + second) / 2})
     method = interpolation(toy.members, **({"bins": 18, **SMALL} if toy.size < 0.5 else {}))
     if toy.reference:
         method = replace(method, process=GaussianProcess())
+    places = channels()
     start = time.process_time()
-    found = bd.estimate(bd.Setup(method, data.select(REGIONS.open)), channels(), seed=toy.seed)
+    found = bd.estimate(bd.Setup(method, data.select(REGIONS.open)), places, seed=toy.seed)
     spent = time.process_time() - start
     total, part = found.total(VARIABLES[0]), found.only(VARIABLES[0])
     blocks = [float(part.replicas[name].sum(axis=1).std(ddof=1)) for name in ("gp", "number", "flow")]
     observed = data.select(SR)
     ratios = []
-    for channel in channels():
+    for channel in places:
         ratios.append(_shape(found.only(channel.name), channel.fill(observed)[0]))
     return {
         "yield": np.array([total.value, total.total, *blocks, float(np.sqrt(part.sumw2.sum()))]),
         "observed": np.array([len(observed)]),
         "chi2": np.array(ratios),
+        "bins": np.array([found.only(one.name).nominal for one in places]),
+        "covariance": np.array([found.covariance(one.name) for one in places]),
         "cpu": np.array([spent]),
     }
 
@@ -113,9 +120,40 @@ def _shape(found: bd.Estimate, observed: np.ndarray) -> float:
     """Return χ²/(bins - 1) of the shapes, with the counting errors of the observed and the model's covariance."""
     scale = observed.sum() / found.nominal.sum()
     expected = scale * found.nominal
-    project = np.eye(len(expected)) - np.outer(expected / expected.sum(), np.ones(len(expected)))
+    project = _shape_only(expected)
     covariance = project @ (np.diag(expected) + scale**2 * found.covariance(found.channels[0].name)) @ project.T
     return chi2(observed, expected, covariance).value / (len(expected) - 1)
+
+
+def _shape_only(expected: np.ndarray) -> np.ndarray:
+    """Return the matrix that takes the change of the sum out of the changes of some bins."""
+    return np.eye(len(expected)) - np.outer(expected / expected.sum(), np.ones(len(expected)))
+
+
+@lru_cache
+def expectation() -> np.ndarray:
+    """Return the expected share of each bin of each channel, shape (channels, bins), from 1.6 million events."""
+    drawn = [replace(TOY, size=20.0).draw(seed=i, sample="expected", region=SR & REGIONS.near) for i in range(2, 7)]
+    filled = np.array([[one.fill(part)[0] for one in channels()] for part in drawn]).sum(axis=0)
+    return np.asarray(filled / filled.sum(axis=1, keepdims=True))
+
+
+def _widths(bins: np.ndarray, covariance: np.ndarray) -> list[tuple[float, float]]:
+    """Return the root mean square deviation of each shape in units of its stated error, and an error of that.
+
+    Deviations are from the exact expectation, without the counting error of observed events that hides a model's own.
+    """
+    found = []
+    for values, stated, share in zip(
+        np.swapaxes(bins, 0, 1), np.swapaxes(covariance, 0, 1), expectation(), strict=True
+    ):
+        project = _shape_only(share)
+        off = np.square(values / values.sum(axis=1, keepdims=True) - share).sum(axis=1)
+        size = values.sum(axis=1)
+        variance = np.array([np.trace(project @ one @ project.T) for one in stated]) / size**2
+        width = float(np.sqrt(off.mean() / variance.mean()))
+        found.append((width, 0.5 * width * float(off.std(ddof=1) / off.mean()) / float(np.sqrt(len(off)))))
+    return found
 
 
 @dataclass(frozen=True)
@@ -158,8 +196,12 @@ class FourBEnsemble:
                 "variable": name,
                 "chi2": round(float(values.mean()), 3),
                 "chi2_error": round(float(values.std(ddof=1) / np.sqrt(number)), 3),
+                "shape_width": round(width, 3),
+                "shape_width_error": round(error, 3),
             }
-            for name, values in zip(VARIABLES, found["chi2"].T, strict=True)
+            for name, values, (width, error) in zip(
+                VARIABLES, found["chi2"].T, _widths(found["bins"], found["covariance"]), strict=True
+            )
         ]
         met = abs(bias) < self.bias + 3.0 * bias_error
         met &= all(0.8 - 3.0 * row["chi2_error"] < row["chi2"] < 1.2 + 3.0 * row["chi2_error"] for row in rows)

@@ -32,3 +32,18 @@ def test_the_order_of_the_members_does_not_matter() -> None:
 def test_members_of_their_own_resamples_only_have_no_randomness_to_be_seen() -> None:
     found = np.random.default_rng(1).normal(size=(10, 5))
     assert spread_factor(found, np.arange(10)) == pytest.approx(np.sqrt(1.1))
+
+
+@pytest.mark.parametrize(("members", "known_to"), [(3, 0.25), (8, 0.1)])
+def test_few_members_know_the_factor_from_thirty_bins(members: int, known_to: float) -> None:
+    rng = np.random.default_rng(5)
+    resamples, factors, stated, actual = np.arange(members) // 2, [], [], []
+    for _ in range(400):
+        own = rng.normal(size=30)
+        chosen = own + rng.normal(size=(resamples[-1] + 1, 30))
+        found = chosen[resamples] + rng.normal(size=(members, 30))
+        factors.append(spread_factor(found, resamples))
+        stated.append(factors[-1] ** 2 * found.var(axis=0, ddof=1).mean())
+        actual.append(np.square(found.mean(axis=0)).mean())
+    assert np.std(factors) / np.mean(factors) < known_to
+    assert np.mean(stated) == pytest.approx(np.mean(actual), rel=0.06)

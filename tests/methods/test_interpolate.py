@@ -64,17 +64,50 @@ def test_blocks_are_the_same_draws_with_other_weights(model: InterpolateModel) -
     replicas = model.replicas
     weights = model.factors(rows, [model, *replicas["flow"]])
     assert np.allclose(weights[1:].mean(axis=0), weights[0])
-    member = rows["member"]
     size = model.spread
     assert 0.0 < size < 1.5
-    for i, one in enumerate(weights[1:]):
-        assert np.allclose(one / weights[0], np.where(member == i, 1.0 + 2.0 * size, 1.0 - size))
+    values, _ = model.scale.forward(rows.columns)
+    given, _ = model.conditions.forward(rows.columns)
+    density = np.exp(model.flows.log_prob(values, given))
+    odds = density / density.sum(axis=0)
+    assert np.allclose(weights[1:] / weights[0], 1.0 + size * (3.0 * odds - 1.0), rtol=1e-4)
     numbers = model.factors(rows, replicas["number"])
     assert np.allclose(numbers / weights[0], (numbers / weights[0])[:, :1])
     assert (numbers[:, 0] / weights[0, 0]).std() == pytest.approx(1 / np.sqrt(model.number[0]), rel=0.6)
     planes = model.factors(rows, replicas["gp"])
     bins = np.asarray(MASS.index(rows["m"]))
     assert all(np.ptp(planes[:, bins == one], axis=1).max() < 1e-9 for one in np.unique(bins))
+
+
+def test_a_member_weighs_all_draws_as_its_own_are(model: InterpolateModel) -> None:
+    """The same bins from the third of the rows that a member drew, and from all rows with its density."""
+    rows = next(iter(model.drawn(SR)))
+    for i, row in enumerate(np.eye(3)):
+        weight = model.factors(rows, [replace(model, shares=row)])[0]
+        own = CHANNEL.fill(rows.with_weight(np.where(rows["member"] == i, 3.0 * model.factors(rows, [model])[0], 0.0)))
+        every = CHANNEL.fill(rows.with_weight(weight))
+        assert (np.abs(own[0] - every[0]) < 4.0 * np.sqrt(own[1])).all()
+        assert (every[1] < 0.7 * own[1]).all()
+
+
+def test_equal_members_have_no_spread_whatever_they_draw(model: InterpolateModel) -> None:
+    flows = replace(model.flows, **{
+        name: np.repeat(getattr(model.flows, name)[:1], 3, axis=0)
+        for name in ("parameters", "orders", "mean", "variance")
+    })  # fmt: skip
+    rows = next(iter(model.drawn(SR)))
+    equal = replace(model, flows=flows)
+    weights = equal.factors(rows, [equal, *equal.replicas["flow"]])
+    assert np.allclose(weights[1:], weights[0], rtol=1e-9)
+
+
+def test_a_row_on_the_bound_of_its_transform_is_its_members(model: InterpolateModel) -> None:
+    rows = next(iter(model.drawn(SR)))
+    bound = np.arange(len(rows)) % 7 == 0
+    ended = rows.with_columns({"u": np.where(bound, 0.0, rows["u"])})
+    own = np.where(rows["member"] == 1, 3.0, 0.0)
+    ratio = model.factors(ended, [replace(model, shares=np.eye(3)[1])])[0] / model.factors(ended, [model])[0]
+    assert np.allclose(ratio[bound], own[bound]) and not np.allclose(ratio[~bound], own[~bound])
 
 
 def test_each_plane_keeps_the_observed_yield(model: InterpolateModel) -> None:

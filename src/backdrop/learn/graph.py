@@ -193,7 +193,7 @@ def _check_parents(one: Template, templates: Sequence[Template], sources: Mappin
             have = ", ".join(sources)
             raise ConfigError(
                 f"template '{one.name}' is given '{axis.name}', which no template draws{nearest(axis.name, sources)}; "
-                f"drawn are {have}"
+                f"drawn are {have}, and what is derived from them may be given as well"
             )
         source = sources[axis.name]
         if cycle := _way(source, one, sources):

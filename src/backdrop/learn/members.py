@@ -18,7 +18,8 @@ def spread_factor(yields: NDArray[np.float64], resamples: Sequence[int]) -> floa
 
     Members of one resample differ by the randomness of a training alone, whose variance is V; those of two differ by
     the statistics S of the events as well. The mean of M members of R resamples as large as one another has the
-    variance ``S (1 + 1/R) + V/M``: that of the events, of the choice of the resamples, and of the trainings.
+    variance ``S (1 + 1/R) + V/M``: that of the events, of the choice of the resamples, and of the trainings. From
+    thirty independent bins three members know the factor to 6 to 20 %, eight to 3 to 15 %, V being 0.3 to 3 times S.
 
     Parameters
     ----------

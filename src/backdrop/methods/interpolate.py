@@ -26,7 +26,7 @@ from ..region import Region
 from ..tasks import checkpoint, named_seed, report, stream
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
 
@@ -60,8 +60,9 @@ class Interpolate:
     Signed weights are the subtraction of other processes (pass ``data - prompt``): the Gaussian process fits the signed
     yields, the flows see positive weights of the same expectation (`Positive`).
 
-    The statistical uncertainty has three independent blocks. ``gp``: draws of the plane from its posterior, each
-    normalised to the observed yield. ``number``: that yield, fluctuated. ``flow``: see `error`.
+    The statistical uncertainty has three independent blocks, all of them the same draws with other weights. ``gp``:
+    draws of the plane from its posterior, each normalised to the observed yield. ``number``: that yield, fluctuated.
+    ``flow``: the densities of the members, see `error`.
 
     Attributes
     ----------
@@ -116,6 +117,7 @@ class Interpolate:
     - A feature knows the blind region sharply: one that is a cut on the conditioning variables in disguise.
     - The box is hardly larger than the blind region, so that the plane is extrapolated.
     - A cut before the training carves the plane; apply it to the drawn events instead.
+    - A cut before the training ends features along a line across several of them; make it the bound of one.
 
     Raises
     ------
@@ -295,7 +297,7 @@ class InterpolateModel:
     blind, within
         Regions of the conditioning variables: what was not trained in, and where the sample is complete.
     shares
-        The weight of each member, of sum one; None for equal ones.
+        The part that each member has in the density of the features, of sum one; None for equal ones.
     yields
         The yield that a drawn point of each bin stands for, shape (categories, bins); None for the observed one.
     """
@@ -353,12 +355,18 @@ class InterpolateModel:
             yield self._events(kept, np.ones(len(inside)), event_keys(SAMPLE, member, rows))
 
     def factors(self, rows: Events, models: Sequence[InterpolateModel]) -> Array:
-        """Return the weight that each model gives to rows of :meth:`drawn`, shape (models, n)."""
+        """Return the weight that each model gives to rows of :meth:`drawn`, shape (models, n).
+
+        A model with shares of its own weighs a row by how probable the members make it, whichever of them drew it: the
+        noise of each member's draws is no difference between members.
+        """
         kinds, bins = self.plane.index(rows.columns)
-        member = np.asarray(rows[MEMBER])
-        found = np.empty((len(models), len(rows)))
-        for one, weight in zip(models, found, strict=True):
-            np.multiply(one._shares[member], one._yields[kinds, bins], out=weight)
+        found = np.stack([one._yields[kinds, bins] for one in models])
+        found /= len(self.flows)
+        mixed = [one.shares is not None for one in models]
+        if any(mixed):
+            shares = np.stack([one.shares for one in models if one.shares is not None])
+            found[mixed] *= (len(self.flows) * shares) @ self._member_odds(rows)
         return found
 
     @property
@@ -432,11 +440,29 @@ class InterpolateModel:
         values = np.empty((len(given), len(self.scale.features)), np.float32)
         for member in range(count):
             values[member::count] = self.flows.sample(given[member::count], seed=self.seed, members=[member])[0]
-        log_prob = self.flows.log_prob(values, given)
-        ratio = np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=0))
         places = values.argsort(axis=0).argsort(axis=0) * _BINS // len(values)
-        found = [np.bincount(one, weights=row, minlength=_BINS) for row in ratio for one in places.T]
+        odds = self._odds(values, given)
+        found = [np.bincount(one, weights=row, minlength=_BINS) for row in odds for one in places.T]
         return np.array(found, float).reshape(count, -1) * (count / len(values))
+
+    def _member_odds(self, rows: Events) -> Array:
+        """Return the odds of the members to have drawn rows of :meth:`drawn`, shape (members, n).
+
+        A row that was rounded onto a bound of its transform is left to the member that drew it.
+        """
+        columns = {name: np.asarray(rows[name], float) for name in (*self._names, *self._given)}
+        defined = [one.transform.defined(columns[one.name]) for one in self.scale.features]
+        inside = np.flatnonzero(np.logical_and.reduce(defined))
+        found = np.equal.outer(np.arange(len(self.flows)), np.asarray(rows[MEMBER])).astype(float)
+        columns = {name: values[inside] for name, values in columns.items()}
+        values, _ = self.scale.forward(columns)
+        found[:, inside] = self._odds(values, _conditions(self.plane, self.conditions, columns))
+        return np.asarray(found)
+
+    def _odds(self, values: ArrayLike, given: Array) -> Array:
+        """Return the share of each member in the density of standardised values, shape (members, n)."""
+        log_prob = self.flows.log_prob(values, given)
+        return np.asarray(np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=0)))
 
     def _steps(self, region: Region) -> list[NDArray[np.float32]]:
         """Return what the first flow draws in a region after each layer, standardised."""
@@ -495,6 +521,12 @@ class InterpolateModel:
     def _names(self) -> tuple[str, ...]:
         return tuple(one.name for one in self.scale.features)
 
+    @property
+    def _given(self) -> tuple[str, ...]:
+        """The conditioning variables and the category."""
+        category = () if self.plane.category is None else (self.plane.category,)
+        return (*(axis.name for axis in self.plane.axes), *category)
+
     @cached_property
     def _points(self) -> tuple[dict[str, Array], NDArray[np.int64]]:
         return self.plane.draw(self.draws, stream(self.seed, "points"))
@@ -517,11 +549,6 @@ class InterpolateModel:
     def _yields(self) -> Array:
         return self._flat(self.number) if self.yields is None else self.yields
 
-    @cached_property
-    def _shares(self) -> Array:
-        count = len(self.flows)
-        return np.full(count, 1.0 / count) if self.shares is None else self.shares
-
     @property
     def _block(self) -> int:
         return max(_BLOCK // len(self.flows), 1)
@@ -537,8 +564,7 @@ class InterpolateModel:
 
     def _without_features(self, known: Mapping[str, Any]) -> Composite:
         blank = np.full(len(known[self.plane.axes[0].name]), np.nan)
-        category = () if self.plane.category is None else (self.plane.category,)
-        unknown = dict.fromkeys((*self._names, MEMBER, *category), blank)
+        unknown = dict.fromkeys((*self._names, MEMBER, *self._given), blank)
         return Composite({**unknown, **known}, self._derived)
 
     def _features(self, known: Mapping[str, Any], index: NDArray[np.int64], block: int) -> dict[str, Any]:
@@ -552,9 +578,7 @@ class InterpolateModel:
 
     def _stored(self, region: Region) -> list[str]:
         """Return what is kept of the rows in a region; what else is derived comes back where it is asked for."""
-        known = [axis.name for axis in self.plane.axes]
-        known += [] if self.plane.category is None else [self.plane.category]
-        return [*known, *self._names, MEMBER, *(name for name in self.derived if name in region.columns)]
+        return [*self._given, *self._names, MEMBER, *(name for name in self.derived if name in region.columns)]
 
     def _events(self, columns: Mapping[str, Any], weight: Array, key: NDArray[np.uint64]) -> Events:
         composite = Composite(columns, self._derived)
