@@ -66,9 +66,9 @@ def test_blocks_are_the_same_draws_with_other_weights(model: InterpolateModel) -
     assert np.allclose(weights[1:].mean(axis=0), weights[0])
     size = model.spread
     assert 0.0 < size < 1.5
-    values, _ = model.scale.forward(rows.columns)
-    given, _ = model.conditions.forward(rows.columns)
-    density = np.exp(model.flows.log_prob(values, given))
+    values, _ = model.features.scale.forward(rows.columns)
+    given, _ = model.features.given.scale.forward(rows.columns)
+    density = np.exp(model.features.flows.log_prob(values, given))
     odds = density / density.sum(axis=0)
     assert np.allclose(weights[1:] / weights[0], 1.0 + size * (3.0 * odds - 1.0), rtol=1e-4)
     numbers = model.factors(rows, replicas["number"])
@@ -91,12 +91,12 @@ def test_a_member_weighs_all_draws_as_its_own_are(model: InterpolateModel) -> No
 
 
 def test_equal_members_have_no_spread_whatever_they_draw(model: InterpolateModel) -> None:
-    flows = replace(model.flows, **{
-        name: np.repeat(getattr(model.flows, name)[:1], 3, axis=0)
+    flows = replace(model.features.flows, **{
+        name: np.repeat(getattr(model.features.flows, name)[:1], 3, axis=0)
         for name in ("parameters", "orders", "mean", "variance")
     })  # fmt: skip
     rows = next(iter(model.drawn(SR)))
-    equal = replace(model, flows=flows)
+    equal = replace(model, features=replace(model.features, flows=flows))
     weights = equal.factors(rows, [equal, *equal.replicas["flow"]])
     assert np.allclose(weights[1:], weights[0], rtol=1e-9)
 
@@ -140,8 +140,8 @@ def test_no_block_where_none_is_asked_for() -> None:
 def test_bootstrapped_members_see_other_events_than_those_of_one_sample() -> None:
     """All members have the same seeds; only the events differ."""
     same, other = (fitted(Setup(replace(METHOD, error=kind), draw(3)), seed=3) for kind in ("spread", "bootstrap"))
-    assert same.flows.seeds == other.flows.seeds
-    assert not np.allclose(same.flows.parameters, other.flows.parameters)
+    assert same.features.flows.seeds == other.features.flows.seeds
+    assert not np.allclose(same.features.flows.parameters, other.features.flows.parameters)
 
 
 def test_two_members_share_a_resample_and_are_judged_by_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

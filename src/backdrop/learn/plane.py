@@ -17,12 +17,12 @@ from .gp import GaussianProcess, Posterior
 from .log_gp import LogGaussianProcess, LogPosterior
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["Plane", "around", "box", "fit_plane"]
+__all__ = ["Plane", "around", "box", "fit_plane", "kinds_of"]
 
 _POINTS = 21
 """How many points along each edge of a bin tell whether a region touches it."""
@@ -95,9 +95,7 @@ class Plane:
         number = len(columns[self.axes[0].name])
         kinds = np.zeros(number, np.int64)
         if self.category is not None:
-            column = np.asarray(columns[self.category], float)
-            kinds = np.minimum(np.searchsorted(self.values, column), len(self.values) - 1)
-            kinds = np.where(np.asarray(self.values)[kinds] == column, kinds, -1)
+            kinds = kinds_of(columns[self.category], self.values)
         return kinds, flat_index(self.axes, columns, number, "box")
 
     def draw(self, number: int, rng: np.random.Generator) -> tuple[dict[str, Array], NDArray[np.int64]]:
@@ -160,6 +158,13 @@ class Plane:
 
     def _yields(self, per_mean_bin: Array) -> Array:
         return per_mean_bin * _sizes(self.axes) * self.inside
+
+
+def kinds_of(column: ArrayLike, values: Sequence[float]) -> NDArray[np.int64]:
+    """Return the place of each row's category among increasing values, -1 where it is none of them."""
+    rows, known = np.asarray(column, float), np.asarray(values)
+    found = np.minimum(np.searchsorted(known, rows), len(known) - 1)
+    return np.where(known[found] == rows, found, -1)
 
 
 def fit_plane(

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import ConfigError, CutError
 from ..events import Events, bootstrap_counts, event_keys
 from ..io import Composite, Derived, check_drawn
+from ..learn.conditional import Conditional, Given
 from ..learn.flow import Flow, Flows
 from ..learn.gp import GaussianProcess
 from ..learn.log_gp import LogGaussianProcess
@@ -26,7 +27,7 @@ from ..region import Region
 from ..tasks import checkpoint, named_seed, report, stream
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
@@ -44,8 +45,8 @@ _BLOCK = 1 << 16
 _SHOWN = 20_000
 """How many drawn events are in a picture."""
 
-_COMPARED, _BINS = 20_000, 10
-"""How many drawn events members are compared on, and in how many bins of each feature."""
+_COMPARED = 20_000
+"""How many drawn events members are compared on."""
 
 
 @dataclass(frozen=True)
@@ -212,23 +213,24 @@ class Interpolate:
         weight, weights, held_out, notes = self._weights(rows, seeds, named_seed(seed, "positive"))
         scale = Scale.fit(self.features, rows.columns, weight)
         conditions = Scale.fit(tuple(Feature(axis.name) for axis in self.axes), rows.columns, weight)
+        given = Given(conditions, plane.category, plane.values)
         values, _ = scale.forward(rows.columns)
         flows = fit_flows(
-            values, _conditions(plane, conditions, rows.columns), weights, rows.key, flow=self.flow,
+            values, given(rows.columns), weights, rows.key, flow=self.flow,
             training=self.train, seeds=seeds, held_out=held_out, device=self.device, checkpoint=checkpoint("flows"),
             progress=partial(report, "training flows"),
         )  # fmt: skip
         model = InterpolateModel(
-            plane, conditions, scale, flows, number, error, dict(self.derived), 0.0, self.planes, self.draws, seed,
-            notes, self.blind, self.within,
+            plane, Conditional(scale, given, flows), number, error, dict(self.derived), 0.0, self.planes, self.draws,
+            seed, notes, self.blind, self.within,
         )  # fmt: skip
         return replace(model, spread=self._spread(model, seeds))
 
     def _spread(self, model: InterpolateModel, seeds: Sequence[int]) -> float:
         """Return the error of the members' mean in units of their spread."""
-        members = len(model.flows)
+        members = len(model.features)
         if self.error == "bootstrap" and members > 1:
-            resamples = [seeds.index(one) // _TOGETHER for one in model.flows.seeds]
+            resamples = [seeds.index(one) // _TOGETHER for one in model.features.flows.seeds]
             return spread_factor(model.compared(), resamples) if len(set(resamples)) > 1 else 1.0
         return {"none": 0.0, "seed": 1.0 / math.sqrt(members)}.get(self.error, 1.0)
 
@@ -257,15 +259,6 @@ class Interpolate:
         return found.weights, np.stack([one.weights for one in made]), found.warnings
 
 
-def _conditions(plane: Plane, scale: Scale, columns: Mapping[str, Any]) -> Array:
-    """Return what the flows are given: the standardised conditioning variables, and one column a category."""
-    values, _ = scale.forward(columns)
-    if plane.category is None:
-        return values
-    kinds, _ = plane.index(columns)
-    return np.concatenate([values, np.eye(len(plane.values))[kinds]], axis=1)
-
-
 @dataclass(frozen=True, eq=False)
 class InterpolateModel:
     """A fitted plane and trained flows: draws events, the same ones each time.
@@ -274,12 +267,8 @@ class InterpolateModel:
     ----------
     plane
         The Gaussian processes.
-    conditions
-        The standardisation of the conditioning variables.
-    scale
-        The transforms of the features.
-    flows
-        The trained flows.
+    features
+        The features given the conditioning variables, as trained flows know them.
     number, error
         The observed yield of the open rows and its statistical error, for each category.
     derived
@@ -303,9 +292,7 @@ class InterpolateModel:
     """
 
     plane: Plane
-    conditions: Scale
-    scale: Scale
-    flows: Flows
+    features: Conditional
     number: Array
     error: Array
     derived: Mapping[str, str] = field(default_factory=dict)
@@ -350,7 +337,7 @@ class InterpolateModel:
             composite = Composite(drawn, self._derived)
             inside = np.flatnonzero(region.mask(composite))
             member = np.asarray(drawn[MEMBER])[inside]
-            rows = np.tile(first + index, len(self.flows))[inside]
+            rows = np.tile(first + index, len(self.features))[inside]
             kept = {name: composite[name][inside] for name in names}
             yield self._events(kept, np.ones(len(inside)), event_keys(SAMPLE, member, rows))
 
@@ -362,11 +349,11 @@ class InterpolateModel:
         """
         kinds, bins = self.plane.index(rows.columns)
         found = np.stack([one._yields[kinds, bins] for one in models])
-        found /= len(self.flows)
+        found /= len(self.features)
         mixed = [one.shares is not None for one in models]
         if any(mixed):
             shares = np.stack([one.shares for one in models if one.shares is not None])
-            found[mixed] *= (len(self.flows) * shares) @ self._member_odds(rows)
+            found[mixed] *= (len(self.features) * shares) @ self.features.odds(rows.columns, rows[MEMBER])
         return found
 
     @property
@@ -385,7 +372,7 @@ class InterpolateModel:
             )
             numbers = self.number + self.error * rng.standard_normal((self.planes, len(self.number)))
             found["number"] = tuple(replace(self, yields=self._flat(one)) for one in numbers)
-        count = len(self.flows)
+        count = len(self.features)
         if self.spread > 0.0 and count > 1:
             shares = 1.0 / count + self.spread * (np.eye(count) - 1.0 / count)
             # with the yields of this model, which each would find by drawing the plane again
@@ -396,10 +383,10 @@ class InterpolateModel:
     def warnings(self) -> tuple[str, ...]:
         """What must be heeded: of the Gaussian processes, of the trainings, and of signed weights."""
         texts = [*self.notes, *self.plane.warnings]
-        if self.flows.failed:
+        if failed := len(self.features.flows.failed):
             texts.append(
-                f"{len(self.flows.failed)} of {len(self.flows.failed) + len(self.flows)} flows could not be trained "
-                "and are left out; lower the learning rate"
+                f"{failed} of {failed + len(self.features)} flows could not be trained and are left out; lower the "
+                "learning rate"
             )
         return tuple(texts)
 
@@ -417,8 +404,8 @@ class InterpolateModel:
         known = all(self.blind.disjoint(one) for one in sealed)
         where = self.blind if known else ~self.blind
         steps = self._steps(where)
-        values, weight = self.scale.standardised(rows, where)
-        features = tuple(one.transform.text(one.name) for one in self.scale.features)
+        values, weight = self.features.scale.standardised(rows, where)
+        features = tuple(one.transform.text(one.name) for one in self.features.scale.features)
         return Pictures(
             PlanePicture.of(self.plane, rows, (~self.within, *sealed)),
             LayersPicture.of(features, steps),
@@ -426,43 +413,12 @@ class InterpolateModel:
         )
 
     def compared(self) -> Array:
-        """Return the share that each member has in bins of each feature, in the blind region, shape (members, bins).
-
-        Each draws its part of some events, and all of them weight all events: what they differ by is not hidden by the
-        noise of draws.
-        """
+        """Return what each member draws in bins of each feature, in the blind region, shape (members, bins)."""
         columns, _ = self._points
         blind = np.flatnonzero(self.blind.mask(columns) & self.within.mask(columns))
         rows = blind if len(blind) >= _COMPARED // 10 else np.arange(len(columns[self.plane.axes[0].name]))
         rows = stream(self.seed, "compared").choice(rows, min(_COMPARED, len(rows)), replace=False)
-        given = _conditions(self.plane, self.conditions, {name: values[rows] for name, values in columns.items()})
-        count = len(self.flows)
-        values = np.empty((len(given), len(self.scale.features)), np.float32)
-        for member in range(count):
-            values[member::count] = self.flows.sample(given[member::count], seed=self.seed, members=[member])[0]
-        places = values.argsort(axis=0).argsort(axis=0) * _BINS // len(values)
-        odds = self._odds(values, given)
-        found = [np.bincount(one, weights=row, minlength=_BINS) for row in odds for one in places.T]
-        return np.array(found, float).reshape(count, -1) * (count / len(values))
-
-    def _member_odds(self, rows: Events) -> Array:
-        """Return the odds of the members to have drawn rows of :meth:`drawn`, shape (members, n).
-
-        A row that was rounded onto a bound of its transform is left to the member that drew it.
-        """
-        columns = {name: np.asarray(rows[name], float) for name in (*self._names, *self._given)}
-        defined = [one.transform.defined(columns[one.name]) for one in self.scale.features]
-        inside = np.flatnonzero(np.logical_and.reduce(defined))
-        found = np.equal.outer(np.arange(len(self.flows)), np.asarray(rows[MEMBER])).astype(float)
-        columns = {name: values[inside] for name, values in columns.items()}
-        values, _ = self.scale.forward(columns)
-        found[:, inside] = self._odds(values, _conditions(self.plane, self.conditions, columns))
-        return np.asarray(found)
-
-    def _odds(self, values: ArrayLike, given: Array) -> Array:
-        """Return the share of each member in the density of standardised values, shape (members, n)."""
-        log_prob = self.flows.log_prob(values, given)
-        return np.asarray(np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=0)))
+        return self.features.shares({name: values[rows] for name, values in columns.items()}, seed=self.seed)
 
     def _steps(self, region: Region) -> list[NDArray[np.float32]]:
         """Return what the first flow draws in a region after each layer, standardised."""
@@ -471,16 +427,16 @@ class InterpolateModel:
         weight = self._yields[self.plane.index(columns)[0], bins][inside]
         rng = stream(self.seed, "pictures")
         chosen = rng.choice(inside, _SHOWN, p=weight / weight.sum()) if len(inside) else inside
-        known = _conditions(self.plane, self.conditions, {name: values[chosen] for name, values in columns.items()})
-        return self.flows.layers(known, seed=self.seed)
+        known = self.features.given({name: values[chosen] for name, values in columns.items()})
+        return self.features.flows.layers(known, seed=self.seed)
 
     def state(self) -> dict[str, Any]:
         """Return the model as plain values."""
         return {
             "plane": self.plane.state(),
-            "conditions": self.conditions.state(),
-            "scale": self.scale.state(),
-            "flows": self.flows.state(),
+            "conditions": self.features.given.scale.state(),
+            "scale": self.features.scale.state(),
+            "flows": self.features.flows.state(),
             "number": self.number,
             "error": self.error,
             "derived": [[name, text] for name, text in self.derived.items()],
@@ -496,11 +452,11 @@ class InterpolateModel:
     def from_state(cls, state: Mapping[str, Any]) -> InterpolateModel:
         """Restore the model from :meth:`state`."""
         blind, within = (Region(*one) for one in state["regions"])
+        plane = Plane.from_state(state["plane"])
+        given = Given(Scale.from_state(state["conditions"]), plane.category, plane.values)
         return cls(
-            Plane.from_state(state["plane"]),
-            Scale.from_state(state["conditions"]),
-            Scale.from_state(state["scale"]),
-            Flows.from_state(state["flows"]),
+            plane,
+            Conditional(Scale.from_state(state["scale"]), given, Flows.from_state(state["flows"])),
             np.asarray(state["number"], float),
             np.asarray(state["error"], float),
             dict(state["derived"]),
@@ -516,16 +472,6 @@ class InterpolateModel:
     @cached_property
     def _derived(self) -> tuple[Derived, ...]:
         return tuple(Derived(name, text) for name, text in self.derived.items())
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.scale.features)
-
-    @property
-    def _given(self) -> tuple[str, ...]:
-        """The conditioning variables and the category."""
-        category = () if self.plane.category is None else (self.plane.category,)
-        return (*(axis.name for axis in self.plane.axes), *category)
 
     @cached_property
     def _points(self) -> tuple[dict[str, Array], NDArray[np.int64]]:
@@ -551,7 +497,7 @@ class InterpolateModel:
 
     @property
     def _block(self) -> int:
-        return max(_BLOCK // len(self.flows), 1)
+        return max(_BLOCK // len(self.features), 1)
 
     def _check_inside(self, region: Region) -> None:
         """Raise a CutError if a region may hold events outside of the box, as its cut says."""
@@ -564,21 +510,25 @@ class InterpolateModel:
 
     def _without_features(self, known: Mapping[str, Any]) -> Composite:
         blank = np.full(len(known[self.plane.axes[0].name]), np.nan)
-        unknown = dict.fromkeys((*self._names, MEMBER, *self._given), blank)
+        unknown = dict.fromkeys((*self.features.names, MEMBER, *self.features.given.names), blank)
         return Composite({**unknown, **known}, self._derived)
 
     def _features(self, known: Mapping[str, Any], index: NDArray[np.int64], block: int) -> dict[str, Any]:
         """Return the columns of some points of a block, as every member draws them one after another."""
-        members, size = len(self.flows), len(self.scale.features)
+        members, size = len(self.features), len(self.features.names)
         noise = stream(self.seed, "noise", block).standard_normal((members, self._block, size), dtype=np.float32)
-        values = self.flows.transformed(noise[:, index], _conditions(self.plane, self.conditions, known))
         columns = {name: np.tile(one, members) for name, one in known.items()}
         member = np.repeat(np.arange(members), len(index))
-        return {**columns, MEMBER: member, **self.scale.inverse(values.reshape(-1, size))}
+        return {**columns, MEMBER: member, **self.features.drawn(noise[:, index], known)}
 
     def _stored(self, region: Region) -> list[str]:
         """Return what is kept of the rows in a region; what else is derived comes back where it is asked for."""
-        return [*self._given, *self._names, MEMBER, *(name for name in self.derived if name in region.columns)]
+        return [
+            *self.features.given.names,
+            *self.features.names,
+            MEMBER,
+            *(name for name in self.derived if name in region.columns),
+        ]
 
     def _events(self, columns: Mapping[str, Any], weight: Array, key: NDArray[np.uint64]) -> Events:
         composite = Composite(columns, self._derived)
