@@ -45,6 +45,7 @@ MODULES = (
     "backdrop.learn.log_gp",
     "backdrop.learn.plane",
     "backdrop.learn.flow",
+    "backdrop.learn.conditional",
     "backdrop.learn.pictures",
     "backdrop.learn.train",
     "backdrop.methods.interpolate",
