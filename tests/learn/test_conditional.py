@@ -54,8 +54,8 @@ def test_a_row_without_a_transform_is_its_members(features: Conditional) -> None
     assert np.array_equal(found[:, 7], [0, 0, 1]) and 0.0 < found[2, 8] < 1.0
 
 
-def test_shares_are_those_of_each_members_own_draws(features: Conditional) -> None:
-    found = features.shares(COLUMNS, seed=3).reshape(3, 10)
+def test_members_are_compared_as_their_own_draws_are(features: Conditional) -> None:
+    found = features.compared(COLUMNS, seed=3).reshape(3, 10)
     assert found.mean(axis=0) == pytest.approx(np.full(10, 0.1), abs=1e-6)
     drawn = features.flows.sample(features.given(COLUMNS), seed=4)[:, :, 0]
     edges = np.quantile(drawn, np.arange(1, 10) / 10)

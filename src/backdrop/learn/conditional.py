@@ -108,7 +108,7 @@ class Conditional:
         found[:, inside] = self._odds(self.scale.forward(known)[0], self.given(known))
         return found
 
-    def shares(self, columns: Mapping[str, Any], *, seed: int) -> Array:
+    def compared(self, columns: Mapping[str, Any], *, seed: int) -> Array:
         """Return what each member draws in bins of each feature, each bin relative to all, shape (members, bins).
 
         Each draws its part of the rows, and all of them weigh all rows: what they differ by is not hidden by the noise

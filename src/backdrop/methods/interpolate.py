@@ -418,7 +418,7 @@ class InterpolateModel:
         blind = np.flatnonzero(self.blind.mask(columns) & self.within.mask(columns))
         rows = blind if len(blind) >= _COMPARED // 10 else np.arange(len(columns[self.plane.axes[0].name]))
         rows = stream(self.seed, "compared").choice(rows, min(_COMPARED, len(rows)), replace=False)
-        return self.features.shares({name: values[rows] for name, values in columns.items()}, seed=self.seed)
+        return self.features.compared({name: values[rows] for name, values in columns.items()}, seed=self.seed)
 
     def _steps(self, region: Region) -> list[NDArray[np.float32]]:
         """Return what the first flow draws in a region after each layer, standardised."""
