@@ -14,7 +14,18 @@ import pytest
 
 from backdrop import Events, Region
 from backdrop.errors import ArtifactError
-from backdrop.tasks import checkpoint, checkpoints, fingerprint, named_seed, pool, progress, report, resumable, stream
+from backdrop.tasks import (
+    checkpoint,
+    checkpoints,
+    fingerprint,
+    named_seed,
+    once,
+    pool,
+    progress,
+    report,
+    resumable,
+    stream,
+)
 
 # ---- streams ---------------------------------------------------------------------------------------------------------
 
@@ -210,6 +221,26 @@ def test_trainings_keep_their_checkpoints_where_they_are_told_to_in_every_proces
             assert checkpoint("flow") == tmp_path / "inner" / "flow"
         assert checkpoint("flow") == tmp_path / "flow"
     assert checkpoint("flow") is None
+
+
+def noted(item: tuple[str, float]) -> dict[str, np.ndarray]:
+    place, value = item
+    with open(place, "a") as file:
+        file.write("done\n")
+    return {"y": np.array(value * value)}
+
+
+def test_what_is_made_once_is_found_beside_the_checkpoints(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for _ in range(2):
+        assert once(noted, (str(log), 3.0))["y"] == 9.0
+    assert log.read_text() == "done\n" * 2
+    with checkpoints(tmp_path / "kept"):
+        for _ in range(3):
+            assert once(noted, (str(log), 3.0))["y"] == 9.0
+        assert log.read_text() == "done\n" * 3
+        assert once(noted, (str(log), 2.0))["y"] == 4.0
+    assert log.read_text() == "done\n" * 4
 
 
 def test_a_long_task_says_how_far_it_is_where_there_is_a_bar() -> None:

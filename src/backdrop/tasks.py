@@ -26,6 +26,7 @@ __all__ = [
     "checkpoints",
     "fingerprint",
     "named_seed",
+    "once",
     "pool",
     "progress",
     "protect",
@@ -274,7 +275,7 @@ _checkpoints: Path | None = None
 
 @contextmanager
 def checkpoints(directory: Path | str) -> Iterator[None]:
-    """Keep the checkpoints of long trainings in `directory`, also those of the pools that start inside.
+    """Keep the checkpoints of long trainings and fits in `directory`, also those of the pools that start inside.
 
     A training that is asked for again finds its own there, and goes on from it or is done.
     """
@@ -289,6 +290,13 @@ def checkpoints(directory: Path | str) -> Iterator[None]:
 def checkpoint(name: str) -> Path | None:
     """Return where a training keeps its checkpoint, None where none are kept; `name` is all that decides it."""
     return None if _checkpoints is None else _checkpoints / name
+
+
+def once(function: Callable[[Any], Result], item: Any) -> Result:
+    """Return what a function makes of an item; where checkpoints are kept, it is made once and found there again."""
+    place = checkpoint("results")
+    (found,) = (map if place is None else resumable(map, place))(function, [item])
+    return found
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import hist
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from backdrop.errors import ConfigError, DataError
 from backdrop.learn.gp import GaussianProcess
 from backdrop.learn.log_gp import LogGaussianProcess
 from backdrop.learn.plane import Plane, around, box, fit_plane
+from backdrop.tasks import checkpoints, fingerprint
 
 AXES = (hist.axis.Regular(10, 0, 10, name="x"), hist.axis.Variable([0, 1, 2, 4, 5, 6, 8], name="y"))
 CIRCLE = Region("circle", "hypot(x - 5, y - 4) < 1.2")
@@ -35,6 +39,20 @@ def test_a_bin_that_the_blind_region_touches_is_not_fitted() -> None:
     # from 3.8 to 6.2 in x and from 2.8 to 5.2 in y, the corners of that square left out
     shut = {(i, j) for i, j in np.argwhere(~trained)}
     assert shut == {(4, 2), (5, 2), (4, 3), (5, 3), (3, 3), (6, 3), (3, 2), (6, 2), (4, 4), (5, 4)}
+
+
+@pytest.mark.parametrize("process", [LogGaussianProcess(), GaussianProcess()])
+def test_a_fit_that_is_kept_is_not_searched_again(
+    process: GaussianProcess | LogGaussianProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = fingerprint(plane(process).state())
+    with checkpoints(tmp_path):
+        assert fingerprint(plane(process).state()) == expected
+        monkeypatch.setattr("backdrop.learn.evidence.lowest", None)
+        monkeypatch.setattr("backdrop.learn.log_gp.lowest", None)
+        assert fingerprint(plane(process).state()) == expected
+        with pytest.raises(TypeError):
+            plane(replace(process, restarts=3))
 
 
 def test_bins_beyond_the_sample_are_neither_fitted_nor_drawn() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..tasks import Result, once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Index = NDArray[np.int64]
 
-__all__ = ["Evidence", "Matern", "Solved", "SquaredExponential", "pivoted"]
+__all__ = ["Evidence", "Matern", "Solved", "SquaredExponential", "lowest", "pivoted"]
 
 _STEP = 0.02
 
@@ -149,17 +150,7 @@ class Evidence:
 
     def maximum(self, noise: Array, starts: Sequence[Array], limits: tuple[Array, Array]) -> Array:
         """Return the theta of the highest maximum that is found from the starts."""
-        from scipy.optimize import Bounds, minimize
-
-        def loss(theta: Array) -> tuple[float, Array]:
-            value, slope = self(theta, noise)
-            return -value, -slope
-
-        def ended(start: Array) -> Any:
-            bounds = Bounds(*limits)
-            return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
-
-        return np.asarray(min(map(ended, starts), key=lambda one: float(one.fun)).x)
+        return once(_maximum, (self, noise, list(starts), limits))["theta"]
 
     def errors(self, theta: Array, noise: Array, free: NDArray[np.bool_]) -> Array:
         """Return a root of the covariance of theta, shape (d + 1, free), from the curvature at its maximum.
@@ -192,6 +183,33 @@ class Evidence:
     def _correlation(self, theta: Array) -> tuple[Array, Array]:
         squared: Array = np.exp(-2.0 * theta[:-1]) @ self.gaps
         return self.kernel(squared.reshape(len(self.points), -1))
+
+
+def _maximum(task: tuple[Evidence, Array, Sequence[Array], tuple[Array, Array]]) -> Result:
+    evidence, noise, starts, limits = task
+
+    def loss(theta: Array) -> tuple[float, Array]:
+        value, slope = evidence(theta, noise)
+        return -value, -slope
+
+    return {"theta": lowest(loss, starts, limits, tolerance=1e-12)}
+
+
+def lowest(
+    loss: Callable[[Array], tuple[float, Array]],
+    starts: Sequence[Array],
+    limits: tuple[Array, Array],
+    *,
+    tolerance: float,
+) -> Array:
+    """Return the place of the lowest minimum that is found from the starts, of a loss that comes with its gradient."""
+    from scipy.optimize import Bounds, minimize
+
+    def ended(start: Array) -> Any:
+        bounds = Bounds(*limits)
+        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": tolerance})
+
+    return np.asarray(min(map(ended, starts), key=lambda one: float(one.fun)).x)
 
 
 def pivoted(matrix: Array, least: float = -1.0) -> tuple[Array, Index]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataError, FitError
-from .evidence import Matern, SquaredExponential, check_search, pivoted
+from ..tasks import Result, once
+from .evidence import Matern, SquaredExponential, check_search, lowest, pivoted
 from .prior import Prior, check_points
 
 if TYPE_CHECKING:
@@ -120,8 +121,6 @@ class LogGaussianProcess:
         FitError
             If the mode of the posterior is not found.
         """
-        from scipy.optimize import Bounds, minimize
-
         x = check_points(points)
         y = np.asarray(yields, np.float64)
         squares = y if sumw2 is None else np.asarray(sumw2, np.float64)
@@ -137,12 +136,7 @@ class LogGaussianProcess:
         search = _Search(self, x, y, v, float(squares.sum() / y.sum()))
         low, high = search.limits
         starts = [search.middle, *rng.uniform(low, high, (self.restarts, len(low)))]
-        bounds = Bounds(low, high)
-
-        def ended(start: Array) -> Any:
-            return minimize(search.loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-10})
-
-        return search.posterior(min(map(ended, starts), key=lambda one: float(one.fun)).x)
+        return search.posterior(once(_maximum, (search, starts))["theta"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,12 +296,16 @@ class _Search:
 
         Newton's steps, none of them larger than a factor e**2 in a rate.
         """
+        from scipy.linalg import cho_solve
+
         weights = np.zeros(basis.shape[1])
         rate = precision = np.empty(0)
         for _ in range(_STEPS):
             rate = self.sizes * np.exp(self.level + basis @ weights) / self.event
-            precision = np.eye(len(weights)) + basis.T @ (rate[:, None] * basis)
-            step = np.linalg.solve(precision, basis.T @ (self.yields / self.event - rate) - weights)
+            root = np.sqrt(rate)[:, None] * basis
+            precision = np.eye(len(weights)) + root.T @ root
+            lower = np.linalg.cholesky(precision), True
+            step = cho_solve(lower, basis.T @ (self.yields / self.event - rate) - weights, check_finite=False)
             largest = float(np.abs(basis @ step).max())
             weights = weights + step * min(1.0, _LARGEST_STEP / max(largest, 1e-300))
             if largest < 1e-9:
@@ -319,21 +317,22 @@ class _Search:
 
     def loss(self, theta: Array) -> tuple[float, Array]:
         """Return minus the evidence and its gradient (algorithm 5.1)."""
+        from scipy.linalg import solve_triangular
+
         moved, k, slope = self._correlation(theta)
         amplitude = float(np.exp(theta[-1]))
         basis = np.column_stack([amplitude * pivoted(k)[0], np.full(len(k), _LEVEL)])
         weights, rate, precision = self._mode(basis)
-        inverse = np.linalg.inv(precision)
-        value = self._evidence(basis, weights, rate, precision)
+        lower = np.asarray(np.linalg.cholesky(precision))
+        value = self._evidence(basis, weights, rate, lower)
         residual = self.yields / self.event - rate
-        half = basis @ inverse
-        variance = np.sum(half * basis, axis=1)
+        half = solve_triangular(lower, basis.T, lower=True, check_finite=False)
+        left = half.T @ half
         # R = (1/rate + K)^-1, of which the trace with dK is needed, and what moves the mode
-        scaled = rate[:, None] * basis
-        pull = np.outer(residual, residual) - np.diag(rate) + scaled @ inverse @ scaled.T
-        shift = -0.5 * variance * rate
+        pull = np.outer(residual, residual) - np.diag(rate) + rate[:, None] * left * rate
+        shift = -0.5 * left.diagonal() * rate
         # (1 - R K) shift, with K = B B'
-        felt = shift - rate * (half @ (basis.T @ shift))
+        felt = shift - rate * (left @ shift)
         both = 0.5 * pull + np.outer(residual, felt)
         grown = amplitude**2 * slope * both
         metric = self._metric(theta)
@@ -342,9 +341,9 @@ class _Search:
         own = 2.0 * amplitude**2 * np.vdot(k, both)
         return -value, -np.array([*scales, *leans, own])
 
-    def _evidence(self, basis: Array, weights: Array, rate: Array, precision: Array) -> float:
+    def _evidence(self, basis: Array, weights: Array, rate: Array, lower: Array) -> float:
         logarithm = self.level + basis @ weights
-        determinant = float(np.linalg.slogdet(precision)[1])
+        determinant = 2.0 * float(np.log(lower.diagonal()).sum())
         return float(self.yields @ logarithm / self.event - rate.sum() - 0.5 * weights @ weights - 0.5 * determinant)
 
     def posterior(self, theta: Array) -> LogPosterior:
@@ -355,5 +354,11 @@ class _Search:
         basis = np.column_stack([prior.basis(self.points), np.full(len(k), _LEVEL)])
         weights, rate, precision = self._mode(basis)
         stopped = (theta - self.limits[0] < _EDGE)[: len(self.range)]
-        value = self._evidence(basis, weights, rate, precision)
+        value = self._evidence(basis, weights, rate, np.asarray(np.linalg.cholesky(precision)))
         return LogPosterior(prior, self.level, weights, precision, stopped, value)
+
+
+def _maximum(task: tuple[_Search, list[Array]]) -> Result:
+    search, starts = task
+    low, high = search.limits
+    return {"theta": lowest(search.loss, starts, (low, high), tolerance=1e-10)}
