@@ -78,7 +78,7 @@ $(VENV)/.stamp-demo: $(LOCKED) | $(BIN)/python
 GENERATE = $$($(BIN)/python -c 'import sys; print(",generate" * (sys.version_info[:2] == (3, 11)))')
 
 $(VENV)/.stamp-test: $(LOCKED) | $(BIN)/python
-	$(call install,test and lint,-e ".[learn$(,)transport$(GENERATE)]" --group test)
+	$(call install,test and lint,-e ".[learn$(,)transport$(,)dask$(GENERATE)]" --group test)
 
 $(VENV)/.stamp-bench: $(LOCKED) | $(BIN)/python
 	$(call install,bench,-e ".[learn$(,)transport]" --group bench)
