@@ -8,7 +8,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import pages  # noqa: E402  (it lies beside this file)
+import mathml  # noqa: E402  (they lie beside this file)
+import pages  # noqa: E402
 
 # the kernels that execute pages inherit it
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -63,6 +64,7 @@ nitpick_ignore_regex = [
 ]
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = "backdrop"
 html_show_copyright = False
 html_static_path = ["_static"]
@@ -76,4 +78,5 @@ def _foreign(app, what, name, thing, skip, options):
 
 
 def setup(app):
+    app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))
     app.connect("autodoc-skip-member", _foreign)
