@@ -213,7 +213,7 @@ def test_maps_are_drawn_and_written(page, text, tmp_path):
 def test_methods_of_different_processes_are_not_compared(tmp_path):
     one = results()
     named = {name: {"process": name} for name in one.estimates}
-    apart = report(tmp_path / "apart.html", replace(one, settings=named), figures=tmp_path)
+    apart = report(tmp_path / "apart.html", replace(one, settings=named))
     assert 'id="comparison"' not in apart.read_text()
     together = {name: {"process": "fakes, of any kind"} for name in one.estimates}
     page = report(tmp_path / "together.html", replace(one, settings=together), figures=tmp_path)
