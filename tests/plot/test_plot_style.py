@@ -77,6 +77,13 @@ def test_files_hold_the_numbers_and_no_date(tmp_path):
     assert not re.search(rb"20\d\d-\d\d-\d\d", plot.svg(figure))
 
 
+def test_a_pdf_declares_its_fonts_as_what_they_are(tmp_path):
+    data = plot.savefig(FIGURES["closure"](), tmp_path / "closure")[1].read_bytes()
+    # outlines as drawing commands; a TrueType font's program is not what the style's fonts are
+    assert b"/Subtype /Type3" in data
+    assert b"/FontFile2" not in data and b"/CIDFontType2" not in data
+
+
 def test_the_order_of_files_does_not_change_them(tmp_path):
     figure = FIGURES["pulls"]()
     before = plot.svg(figure)

@@ -52,7 +52,8 @@ _SETTINGS: dict[str, Any] = {
     "errorbar.capsize": 0,
     "svg.hashsalt": "backdrop",
     "svg.fonttype": "path",
-    "pdf.fonttype": 42,
+    # type 42 would declare these fonts, whose outlines are not TrueType's, as what they are not
+    "pdf.fonttype": 3,
     "path.simplify": True,
 }
 
