@@ -91,8 +91,8 @@ class Provenance:
             found = loads(Path(path).read_bytes())
             if found["schema"] != SCHEMA:
                 raise ArtifactError(
-                    f"{path} has schema {found['schema']}, this version reads schema {SCHEMA}; run the analysis again with "
-                    "--overwrite"
+                    f"{path} has schema {found['schema']}, this version reads schema {SCHEMA}; run the analysis again "
+                    "with --overwrite"
                 )
             return cls(**{**found, "unblinding": tuple(found["unblinding"]), "command": tuple(found["command"])})
         except FileNotFoundError:

@@ -91,7 +91,7 @@ def test_the_fingerprint_is_that_of_what_matters(analysis):
         ("data - 1.1 * reals", "@data - 1e999 * reals", "'data - 1e999 * reals': the factor of reals is -inf"),
         (
             "regions:",
-            'derived:\n  @a: b + 1\n  b: x1\nregions:',
+            "derived:\n  @a: b + 1\n  b: x1\nregions:",
             "derived column 'a' reads 'b', which is derived after it; put it before",
         ),
         (

@@ -222,6 +222,9 @@ def _task(names: _Names, name: str, given: model.Method, channels: Sequence[Chan
     _check_samples(names, method, events, given.settings, (*path, "settings"))
     own = [names.channel((*path, "channels", i), one) for i, one in enumerate(given.channels or names.given.channels)]
     chosen = tuple(channel for channel in channels if channel.name in own)
+    if check := getattr(method, "check_channel", None):
+        for channel in chosen:
+            names.at(("channels", channel.name), functools.partial(check, channel))
     return Task(method, events, chosen)
 
 
@@ -325,8 +328,8 @@ def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
     for name, one in given.backgrounds.items():
         if one.method in methods and name != one.method:
             text = (
-                f"'{one.method}' is fitted itself, so its estimate would count twice; leave it out of 'methods', or call "
-                f"this background '{one.method}'"
+                f"'{one.method}' is fitted itself, so its estimate would count twice; leave it out of 'methods', or "
+                f"call this background '{one.method}'"
             )
             raise names.document.error(("fit", "backgrounds", name, "method"), text)
     return Fit(

@@ -247,7 +247,10 @@ def _stratified(density: Array, number: int, rng: np.random.Generator) -> NDArra
 
 
 def _values(events: Events, category: str) -> tuple[float, ...]:
-    found = np.unique(np.asarray(events[category], float))
+    column = events[category]
+    if not (isinstance(column, np.ndarray) and column.dtype.kind in "biuf"):
+        raise DataError(f"category '{category}' does not hold one number a row; give it numbers, such as 2016")
+    found = np.unique(np.asarray(column, float))
     if len(found) > _MOST:
         raise ConfigError(
             f"category '{category}' has {len(found)} values in the training rows, more than {_MOST}; it names a few "
