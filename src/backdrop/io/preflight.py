@@ -45,6 +45,7 @@ def prepare(paths: Any, columns: Sequence[str] | None, tree: str | None, door: D
     sources = _sources(paths, tree)
     surveys = _surveyed(sources, columns, door)
     refuse_copies(source for source in sources if isinstance(source, File))
+    _check_fill(surveys, door)
     wanted = _wanted(surveys, columns, door)
     surveys = _same_columns(surveys, wanted, door, named=columns is not None)
     _same_types(surveys)
@@ -158,6 +159,14 @@ def _same_columns(surveys: list[Survey], wanted: Sequence[str], door: Door, *, n
         remedy = "" if named else "\n  name the columns to be read: all inputs must have each of them"
         raise DataError("\n  ".join(lines) + remedy)
     return surveys
+
+
+def _check_fill(surveys: Sequence[Survey], door: Door) -> None:
+    """Refuse a value for missing entries of a column that no input has: it would fill nothing."""
+    names = dict.fromkeys(name for survey in surveys for name in _visible(survey.names, door))
+    for name in door.fill:
+        if name not in names:
+            raise DataError(f"fill names '{name}', which is no column of the input{_nearest(name, tuple(names))}")
 
 
 def _missing(name: str, lacking: Sequence[Survey], total: int) -> str:
