@@ -249,7 +249,7 @@ def test_a_channel_that_cannot_be_drawn_is_refused_before_the_training(
 def test_a_category_is_a_number() -> None:
     columns = dict(draw(1).columns)
     named = replace(METHOD, category="year")
-    with pytest.raises(DataError, match="category 'year' does not hold one number a row"):
+    with pytest.raises(DataError, match="column 'year' does not hold one number a row"):
         fitted(Setup(named, Events.of({**columns, "year": columns["year"].astype(str)})), seed=1)
 
 
