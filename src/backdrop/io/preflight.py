@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -52,6 +52,8 @@ def prepare(paths: Any, columns: Sequence[str] | None, tree: str | None, door: D
     fields = _fields(surveys[0], wanted, door, named=columns is not None)
     _check_roles(surveys[0], fields, door)
     raw = {name: field for name, field in surveys[0].fields.items() if field.kind != "unreadable"}
+    if not raw:
+        raise DataError(f"{sources[0]} has no column of numbers, lists of them, or text")
     samples = _samples([survey.stored for survey in surveys], door.sample)
     protect(source.path for source in sources if isinstance(source, File) and not source.remote)
     return Reading(
@@ -69,7 +71,7 @@ def prepare(paths: Any, columns: Sequence[str] | None, tree: str | None, door: D
 def _sources(paths: Any, tree: str | None) -> list[Source]:
     if is_tree_table(paths):
         return [*_by_tree(paths)]
-    items = [paths] if is_table(paths) or is_path(paths) else list(paths)
+    items = [paths] if is_table(paths) or is_path(paths) or not isinstance(paths, Iterable) else list(paths)
     tables: list[Source] = [MemoryTable(item) for item in items if is_table(item)]
     strange = [item for item in items if not (is_table(item) or is_path(item))]
     if strange:
