@@ -22,6 +22,7 @@ from backdrop.blinding import looks
 from backdrop.cli.main import Stopped, _run
 from backdrop.config import load
 from backdrop.io import read
+from backdrop.provenance import Provenance
 from backdrop.run.folder import held
 from backdrop.run.state import state_of
 from backdrop.synthetic import GaussianPlane
@@ -442,6 +443,18 @@ def test_a_changed_input_is_not_taken_for_the_same_run(finished, home, capsys):
     assert "reals_1.parquet" in errors
 
 
+def test_a_damaged_provenance_can_be_replaced(finished, home, capsys):
+    path = finished / "provenance.json"
+    before = path.read_bytes()
+    path.write_bytes(before[:100])
+    code, _, errors = call(capsys, "run", home / "full.yaml", "--out", finished)
+    assert code == 6
+    assert "provenance.json is damaged" in errors and "--overwrite" in errors
+    assert path.read_bytes() == before[:100]
+    assert call(capsys, "run", home / "full.yaml", "--out", finished, "--overwrite")[0] == 0
+    assert Provenance.read(path) is not None
+
+
 def test_two_runs_in_one_folder_exclude_each_other(finished, home, capsys):
     state = state_of(finished)
     assert state is not None
@@ -487,6 +500,7 @@ def test_an_unexpected_error_is_said_to_be_one(own, capsys, monkeypatch):
     [
         (MemoryError(), "out of memory"),
         (OSError(28, "No space left on device", "results.json"), "no space to write 'results.json'"),
+        (OSError(28, "No space left on device"), "no space to write (No space left on device)"),
         (PermissionError(13, "Permission denied", "x.root"), "not allowed: 'x.root'"),
         (Stopped(), "stopped before the end"),
     ],

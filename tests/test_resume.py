@@ -212,9 +212,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         try:
             write_atomic(sys.argv[1], b"n" * 100_000)
         except OSError as error:
-            print(error.errno)
+            print(error.errno, error.filename, error.strerror, sep="\\n")
     """
-    assert int(_run(script, path)) > 0
+    number, name, text = _run(script, path).splitlines()
+    assert int(number) > 0 and name == str(path) and text.endswith("; 100000 bytes are needed")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 

@@ -76,7 +76,8 @@ class Method(Protocol):
     """A frozen dataclass of settings; `fit` returns a new model and leaves the settings unchanged.
 
     A method may also have ``target`` (the Region that observed rows of the background estimate satisfy),
-    ``resample = "joint"`` (its training region contains its prediction region) and the optional protocols below.
+    ``resample = "joint"`` (its training region contains its prediction region), ``check_channel(channel)``, which
+    raises a CutError before the fit for a channel that its model could not predict, and the optional protocols below.
     """
 
     def fit(self, events: Events, *, rng: np.random.Generator) -> Model:

@@ -90,12 +90,15 @@ class Provenance:
         try:
             found = loads(Path(path).read_bytes())
             if found["schema"] != SCHEMA:
-                raise ArtifactError(f"{path} has schema {found['schema']}, this version reads schema {SCHEMA}")
+                raise ArtifactError(
+                    f"{path} has schema {found['schema']}, this version reads schema {SCHEMA}; run the analysis again "
+                    "with --overwrite"
+                )
             return cls(**{**found, "unblinding": tuple(found["unblinding"]), "command": tuple(found["command"])})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path} is damaged ({error})") from None
+            raise ArtifactError(f"{path} is damaged ({error!r}); run the analysis again with --overwrite") from None
 
     def changed(self, inputs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
         """Return the paths of the files that are not what they were."""

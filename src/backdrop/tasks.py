@@ -150,8 +150,11 @@ def write_atomic(path: Path | str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # of a write that fails the system says neither what nor how much
+            raise OSError(error.errno, f"{error.strerror}; {len(data)} bytes are needed", str(path)) from None
         raise
     _sync_directory(path.parent)
 

@@ -86,6 +86,14 @@ def test_the_fingerprint_is_that_of_what_matters(analysis):
         ("reals: {up: {events: data - 1.1 * reals}", "@reals: {up: {}", "'reals' changes nothing"),
         ("reals: {up: {events: data - 1.1 * reals}, ", "@reals: {", "'reals' changes nothing"),
         ("reals: {up:", "@reals: {events: data, up:", "'reals' has 'up' or 'down' beside a change of its own"),
+        ("as_variation: true", "smooth: @2", "'smooth' must be an odd number of bins (1, 3, 5, …), not 2"),
+        ("replicas: 20", "replicas: @1", "1 replica has no spread: ask for 0, or for 2 or more"),
+        ("data - 1.1 * reals", "@data - 1e999 * reals", "'data - 1e999 * reals': the factor of reals is -inf"),
+        (
+            "regions:",
+            "derived:\n  @a: b + 1\n  b: x1\nregions:",
+            "derived column 'a' reads 'b', which is derived after it; put it before",
+        ),
         (
             "as_variation: true}",
             "as_variation: true}\n  - @{channel: VR}",
@@ -126,6 +134,27 @@ def test_a_fit_names_channels_samples_and_methods(analysis):
         analysis(GAUSSIAN + changed("{events: 1.1 * reals}", "{settings: {a: 1}}", FIT))
     with pytest.raises(ConfigError, match="taken by a method or the signal"):
         analysis(GAUSSIAN + changed("    reals: {events", "    abcd: {events", FIT))
+
+
+def test_a_fit_counts_nothing_twice(analysis):
+    with pytest.raises(ConfigError, match=r"a.yaml:\d+:18: channel 'SR' is named twice"):
+        analysis(GAUSSIAN + changed("[SR]", "[SR, SR]", FIT))
+    with pytest.raises(ConfigError, match=r"a.yaml:\d+:22: 'abcd' is fitted itself, so its estimate would count twice"):
+        analysis(GAUSSIAN + FIT + "    others: {method: abcd}\n")
+    # under its own name it is the same background
+    assert analysis(GAUSSIAN + FIT + "    abcd: {method: abcd, free: 0.1}\n").fit.backgrounds["abcd"].events == "abcd"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_of_the_command_line_keeps_the_bounds_of_the_configuration_s(analysis, seed):
+    with pytest.raises(ConfigError, match=f"the seed {seed} must be 0 or more, and less than 2"):
+        analysis(seed=seed)
+
+
+def test_an_input_of_the_command_line_names_a_file(analysis):
+    generator = GAUSSIAN[GAUSSIAN.index("synthetic:") : GAUSSIAN.index("regions:")]
+    with pytest.raises(ConfigError, match="--input data=: no file is named"):
+        analysis(changed(generator, INPUTS), inputs={"data": ""})
 
 
 INPUTS = """\

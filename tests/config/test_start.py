@@ -77,6 +77,15 @@ def test_a_file_that_exists_is_left_alone(here, capsys):
         start("none/a.yaml")
 
 
+def test_a_file_that_cannot_be_written_is_not_there(here, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("backdrop.tasks.os.fsync", full)
+    assert _run(["init"]) == 7
+    assert not any(here.iterdir())
+
+
 def test_the_schema_that_the_file_names_accepts_it_and_finds_mistakes(here, capsys):
     text = start("a.yaml").read_text()
     assert re.search(r"^# yaml-language-server: \$schema=backdrop\.schema\.json$", text, re.M)

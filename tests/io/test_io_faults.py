@@ -341,3 +341,25 @@ def test_blocks_that_do_not_fit_are_halved(tmp_path, monkeypatch):
     Tight.room = 0
     with pytest.raises(ResourceError, match=r"a\.parquet: \d+ rows of 1 columns do not fit in memory"):
         read(path, ["m"], lazy=True).select(Region("all", "m > 0")).load()
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "message"),
+    [
+        (None, {}, "cannot read a NoneType; give paths, a data frame"),
+        ({"x": np.ones(2)}, {"seal": "x > 1"}, r"seal='x > 1' is no Region; give Region\(name, cut\)"),
+    ],
+)
+def test_what_is_no_input_and_no_seal_is_named(table, settings, message):
+    with pytest.raises(DataError, match=message):
+        read(table, **settings)
+
+
+def test_a_file_of_nothing_that_can_be_read_is_named(tmp_path):
+    path = tmp_path / "times.parquet"
+    pq.write_table(pa.table({"when": pa.array([1, 2], pa.timestamp("ms"))}), path)
+    with (
+        pytest.warns(UserWarning, match="left out 1 columns"),
+        pytest.raises(DataError, match="has no column of numbers"),
+    ):
+        read(path)

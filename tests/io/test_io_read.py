@@ -179,6 +179,8 @@ def test_missing_values(tmp_path):
     assert same(filled["n"], np.array([1, -1, 2**62 + 1]))
     assert same(filled["x"], np.array([1.0, 0.0, 3.0]))
     assert same(read(path, ["n"], seal=Region("SR", "(x > 100) | (ok == 2)"))["n"], np.array([1, 2**62 + 1]))
+    with pytest.raises(DataError, match=r"fill names 'N', which is no column of the input, did you mean 'n'\?"):
+        read(path, ["x"], fill={"N": 0})
     with pytest.raises(DataError, match=r"column 'n' is the weight .* missing; give fill=\{'n': value\}"):
         read(path, ["x"], weight="n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import numpy as np
 import pytest
 from hypothesis import given
@@ -133,6 +134,12 @@ def test_values_without_a_transform_are_refused(name, value, words):
         scale.forward(data)
     with pytest.raises(DataError, match=words):
         Scale.fit(FEATURES, data)
+
+
+@pytest.mark.parametrize("values", [np.array(["1", "2"]), ak.Array([[1.0], [2.0, 3.0]]), np.ones((2, 2))])
+def test_a_column_of_no_numbers_is_named(values):
+    with pytest.raises(DataError, match=r"column 'x' does not hold one number a row; of lists .* 'x\[0\]' or 'sum"):
+        Scale.fit([Feature("x")], {"x": values})
 
 
 def test_a_column_that_is_not_there_is_named():

@@ -151,6 +151,14 @@ def test_an_empty_region_is_named(empty: tuple[int, int, int, int], name: str) -
         estimate(Setup(_PLANE.abcd(), _table(*empty)), [_CHANNEL], seed=1)
 
 
+@pytest.mark.parametrize("transfer", [Polynomial("t", 1), Binned(hist.axis.Regular(2, 0, 2, name="t"))])
+def test_a_transfer_factor_of_no_number_is_named(transfer: Polynomial | Binned) -> None:
+    events = _table(9, 9, 9, 9)
+    texts = events.with_columns({"t": np.full(len(events), "a")})
+    with pytest.raises(DataError, match="column 't' does not hold one number a row"):
+        estimate(Setup(_PLANE.abcd(transfer), texts), [_CHANNEL], seed=1)
+
+
 def test_an_empty_bin_of_the_denominator_is_named() -> None:
     with pytest.raises(FitError, match="m from 120 to 140"):
         estimate(Setup(_PLANE.abcd(Binned(_AXIS)), _table(0, 5, 5, 5)), [_CHANNEL], seed=1)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from backdrop import Channel, Events, Region, Setup, estimate, fitted
-from backdrop.errors import BlindedError, ConfigError, CutError, DataError
+from backdrop.errors import BlindedError, ConfigError, CutError, DataError, ResourceError
+from backdrop.estimate import predicted
 from backdrop.learn.gp import GaussianProcess
 from backdrop.learn.scale import Feature
 from backdrop.learn.train import fit_flows
@@ -228,6 +229,42 @@ def test_a_region_beyond_the_box_is_refused(model: InterpolateModel) -> None:
 
 
 @pytest.mark.parametrize(
+    ("channel", "message"),
+    [
+        (Channel("wide", Region("wide", "m < 130"), CHANNEL.axes), "reaches beyond the box"),
+        (Channel("late", Region("late", "(m > 110) & (m < 130) & (prodct > 1)")), "did you mean 'product'"),
+        (Channel("w", SR, (hist.axis.Regular(4, 0, 4, name="w"),)), "channel 'w' reads 'w', which is neither drawn"),
+    ],
+)
+def test_a_channel_that_cannot_be_drawn_is_refused_before_the_training(
+    monkeypatch: pytest.MonkeyPatch, channel: Channel, message: str
+) -> None:
+    monkeypatch.setattr(Interpolate, "fit", lambda *_, **__: pytest.fail("it was trained"))
+    with pytest.raises(CutError, match=message):
+        estimate(Setup(METHOD, draw(1)), [channel], seed=1)
+    with pytest.raises(CutError, match=message):
+        predicted(Setup(METHOD, draw(1)), [channel], [], seed=1)
+
+
+def test_a_category_is_a_number() -> None:
+    columns = dict(draw(1).columns)
+    named = replace(METHOD, category="year")
+    with pytest.raises(DataError, match="column 'year' does not hold one number a row"):
+        fitted(Setup(named, Events.of({**columns, "year": columns["year"].astype(str)})), seed=1)
+
+
+def test_draws_that_normalise_nothing_are_too_few(model: InterpolateModel) -> None:
+    few = replace(model, draws=1, blind=Region("most", "m < 179"))
+    with pytest.raises(ConfigError, match=r"draws = 1: .* outside of 'most'"):
+        few.predict(draw(1), WINDOW)
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(ResourceError, match=r"device 'cuda:99': \d+ such devices are here"):
+        fitted(Setup(replace(METHOD, device="cuda:99"), draw(1)), seed=1)
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"axes": ()}, "needs conditioning variables of different names"),
@@ -244,6 +281,8 @@ def test_a_region_beyond_the_box_is_refused(model: InterpolateModel) -> None:
         ({"members": 0, "error": "none"}, "members = 0"),
         ({"planes": 1}, "planes = 1: one draw has no spread"),
         ({"draws": 0}, "draws = 0"),
+        ({"device": "tpu"}, "device = 'tpu': write cpu, cuda"),
+        ({"device": ""}, "device = '': write cpu, cuda"),
     ],
 )
 def test_contradicting_settings_are_named(settings: dict[str, Any], message: str) -> None:

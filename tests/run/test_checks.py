@@ -83,6 +83,11 @@ def test_a_heavy_event_of_the_source_is_named_by_its_ids(warned):
     assert "of Σ|w| (weight -100)" in one
 
 
+def test_axes_that_hold_no_row_are_named(warned):
+    (one,) = warned(lambda *_: None, ("range: [0, 4]", "range: [10, 20]"))
+    assert one.startswith("abcd: channel 'SR' predicts 0 ± 0: of the rows in region 'signal' none is inside its axes")
+
+
 def test_few_source_rows_and_the_bins_they_leave_empty(warned):
     def few(data, mc):
         data["x2"] = np.where((data["x1"] <= 1) & (data["x2"] > 1) & (np.arange(3000) > 20), 0.5, data["x2"])

@@ -75,9 +75,8 @@ def _known(error: BaseException) -> BackdropError | None:
     if isinstance(error, BrokenProcessPool):
         return ResourceError(f"a worker process was killed, perhaps for memory; use fewer --jobs. {_RESUME}")
     if isinstance(error, OSError) and error.errno in _FULL:
-        return ResourceError(
-            f"no space to write '{error.filename}' ({error.strerror}); earlier files are intact. {_RESUME}"
-        )
+        place = f" '{error.filename}'" if error.filename else ""
+        return ResourceError(f"no space to write{place} ({error.strerror}); earlier files are intact. {_RESUME}")
     if isinstance(error, PermissionError):
         return ResourceError(f"not allowed: '{error.filename}' ({error.strerror}); check its permissions. {_RESUME}")
     return None

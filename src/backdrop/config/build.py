@@ -13,6 +13,7 @@ from ..channel import Channel, overlapping
 from ..errors import BackdropError, ConfigError, nearest
 from ..events import Seal
 from ..io import Derived
+from ..io.door import derivations
 from ..methods import METHODS
 from ..region import Region
 from ..synthetic import SAMPLES
@@ -45,6 +46,8 @@ def load(path: FilePath | str, *, seed: int | None = None, inputs: Mapping[str, 
     """
     document = strict_yaml.read(path)
     given, folder = configuration(document), FilePath(path).parent
+    if seed is not None and not 0 <= seed < 2**63:
+        raise ConfigError(f"the seed {seed} must be 0 or more, and less than 2**63")
     changes: dict[str, Any] = {} if seed is None else {"seed": seed}
     if inputs:
         changes["inputs"] = {**given.inputs, **{name: _input(given, name, one, folder) for name, one in inputs.items()}}
@@ -56,6 +59,8 @@ def _input(given: model.Configuration, name: str, files: str, folder: FilePath) 
     if name not in given.inputs:
         have = ", ".join(given.inputs) or "none"
         raise ConfigError(f"--input {name}={files}: no input '{name}'{nearest(name, given.inputs)}; inputs: {have}")
+    if not files:
+        raise ConfigError(f"--input {name}=: no file is named; write --input {name}=events.root:tree")
     place = files if "://" in files else os.path.relpath(files, folder)
     return given.inputs[name].model_copy(update={"files": [place]})
 
@@ -71,6 +76,9 @@ def build(document: Document, given: model.Configuration, folder: FilePath) -> A
     names = _Names(document, given, folder)
     for name, text in given.derived.items():
         names.at(("derived", name), functools.partial(Derived, name, text))
+    names.at(("derived",), lambda: derivations(given.derived))
+    if given.replicas == 1:
+        raise document.error(("replicas",), "1 replica has no spread: ask for 0, or for 2 or more")
     channels = tuple(_channel(names, name, one) for name, one in given.channels.items())
     tasks = {name: _task(names, name, method, channels) for name, method in given.methods.items()}
     return Analysis(
@@ -214,6 +222,9 @@ def _task(names: _Names, name: str, given: model.Method, channels: Sequence[Chan
     _check_samples(names, method, events, given.settings, (*path, "settings"))
     own = [names.channel((*path, "channels", i), one) for i, one in enumerate(given.channels or names.given.channels)]
     chosen = tuple(channel for channel in channels if channel.name in own)
+    if check := getattr(method, "check_channel", None):
+        for channel in chosen:
+            names.at(("channels", channel.name), functools.partial(check, channel))
     return Task(method, events, chosen)
 
 
@@ -268,6 +279,9 @@ def _closures(names: _Names) -> tuple[Closure, ...]:
     for i, one in enumerate(names.given.closures):
         path: Path = ("closures", i)
         channel = names.channel((*path, "channel"), one.channel)
+        if one.smooth is not None and one.smooth % 2 == 0:
+            text = f"'smooth' must be an odd number of bins (1, 3, 5, …), not {one.smooth}"
+            raise names.document.error((*path, "smooth"), text)
         for method in names.methods_in((*path, "methods"), one.methods, [channel]):
             if (channel, method) in found:
                 raise names.document.error(path, f"the closure of '{method}' in '{channel}' is asked for twice")
@@ -301,16 +315,27 @@ def _variables(names: _Names) -> tuple[Compared, ...]:
 def _fit(names: _Names, given: model.Fit, channels: Sequence[Channel]) -> Fit:
     signal = names.given.signal
     chosen = [names.channel(("fit", "channels", i), name) for i, name in enumerate(given.channels)]
+    if twice := next((i for i, name in enumerate(chosen) if name in chosen[:i]), None):
+        text = f"channel '{chosen[twice]}' is named twice, which a likelihood would count twice; keep one"
+        raise names.document.error(("fit", "channels", twice), text)
     if pair := overlapping(tuple(channel for channel in channels if channel.name in chosen)):
         text = f"channels '{pair[0]}' and '{pair[1]}' may share rows, which a likelihood would count twice"
         raise names.document.error(("fit", "channels"), f"{text}; fit one of them, or make their regions disjoint")
     if given.toys and (names.given.synthetic is None or names.given.seal or signal is None):
         text = "toys are fits of a signal to samples that 'synthetic' draws: give it and 'signal', and seal nothing"
         raise names.document.error(("fit", "toys"), text)
+    methods = names.methods_in(("fit", "methods"), given.methods, chosen)
+    for name, one in given.backgrounds.items():
+        if one.method in methods and name != one.method:
+            text = (
+                f"'{one.method}' is fitted itself, so its estimate would count twice; leave it out of 'methods', or "
+                f"call this background '{one.method}'"
+            )
+            raise names.document.error(("fit", "backgrounds", name, "method"), text)
     return Fit(
         data=names.sample(("fit", "data"), given.data),
         channels=tuple(chosen),
-        methods=names.methods_in(("fit", "methods"), given.methods, chosen),
+        methods=methods,
         backgrounds={name: _process(names, name, one) for name, one in given.backgrounds.items()},
         signal=None if signal is None else names.events(("signal",), signal),
         empty=given.empty,

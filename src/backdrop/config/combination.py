@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,12 +40,15 @@ class Combination:
         Raises
         ------
         ConfigError
-            If the text is not one, or names a sample twice.
+            If the text is not one, names a sample twice, or has a factor that is not finite.
         """
         factors = _Reader(text).combination()
         names = [name for name, _ in factors]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"'{text}' names {', '.join(twice)} more than once; add its factors up")
+        for name, factor in factors:
+            if not math.isfinite(factor):
+                raise ConfigError(f"'{text}': the factor of {name} is {factor}, too large for a float")
         return cls(tuple(factors))
 
     @property

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..tasks import write_atomic
 
 __all__ = ["start"]
 
@@ -23,10 +24,14 @@ def start(path: Path | str) -> Path:
     text = (resources.files(__package__) / "start.yaml").read_text(encoding="utf-8")
     try:
         # "x": of two programs at once one finds the file there
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text.replace("FILE", path.name))
+        path.open("x").close()
     except FileExistsError:
         raise ConfigError(f"'{path}' exists and is left alone; name another file") from None
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"'{path}': there is no folder '{path.parent}' in '{os.getcwd()}'; make it first") from None
+    try:
+        write_atomic(path, text.replace("FILE", path.name).encode())
+    except BaseException:
+        path.unlink()
+        raise
     return path

@@ -72,6 +72,7 @@ def predicted(setup: Setup, channels: Sequence[Channel], columns: Sequence[str],
 
     They have the weights and the streams of the nominal estimate, and are held in memory.
     """
+    _check_channels(setup.method, channels)
     model = fitted(setup, seed=seed)
     read = _columns(setup.method, channels)
     wanted = None if read is None else sorted({*read, *columns})
@@ -133,6 +134,8 @@ def estimate(
     check_names(channels)
     pairs = _variation_setups(setup, variations or {})
     setup, *varied = _sorted([setup, *(one for pair in pairs.values() for one in pair)])
+    for one in (setup, *varied):
+        _check_channels(one.method, channels)
     tasks = [_Task(one, channels, seed) for one in (setup, *varied)]
     first, *others = map(_nominal, tasks)
     result = _unpacked(channels, first)
@@ -311,6 +314,13 @@ def _fill(models: Sequence[Model], task: _Task, seeds: Sequence[int] | None = No
     _check_read(read, models[0], task.channels)
     values, sumw2 = np.concatenate(parts, axis=2)
     return values, sumw2
+
+
+def _check_channels(method: Method, channels: Sequence[Channel]) -> None:
+    """Let a method refuse channels before an expensive fit."""
+    if check := getattr(method, "check_channel", None):
+        for channel in channels:
+            check(channel)
 
 
 def _check_rows(model: Model, channels: Sequence[Channel], chunk: Events) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Rows",
     "as_column",
+    "as_numbers",
     "buffers",
     "check_finite",
     "column",
@@ -63,6 +64,17 @@ def check_finite(values: Any, name: str, region: str, of: str = "") -> None:
             f"column '{name}' has {bad} NaN or infinite values of {flat.size} in region '{region}'{of}; "
             "cut them away in the region, or clean the input"
         )
+
+
+def as_numbers(values: Any, name: str) -> NDArray[Any]:
+    """Return a column as one number a row, or raise a DataError that names it."""
+    found = None if type(values).__module__.startswith("awkward") else np.asarray(values)
+    if found is None or found.ndim != 1 or found.dtype.kind not in "biuf":
+        raise DataError(
+            f"column '{name}' does not hold one number a row; of lists take an entry or reduce them in a derived "
+            f"column, as in '{name}[0]' or 'sum({name})'"
+        )
+    return found
 
 
 def undefined(values: Any) -> NDArray[np.bool_]:

@@ -116,12 +116,22 @@ def check_drawn(derived: Mapping[str, str], drawn: Iterable[str]) -> None:
 
 
 def derivations(given: Mapping[str, str] | Iterable[Derived] | None) -> tuple[Derived, ...]:
-    """Return derived columns given as a mapping from name to expression, or as they are."""
-    if given is None:
-        return ()
+    """Return derived columns given as a mapping from name to expression, or as they are.
+
+    Raises
+    ------
+    CutError
+        If one reads another that is derived after it.
+    """
     if isinstance(given, Mapping):
-        return tuple(Derived(name, expression) for name, expression in given.items())
-    return tuple(given)
+        given = [Derived(name, expression) for name, expression in given.items()]
+    found = tuple(given or ())
+    later = {one.name for one in found}
+    for one in found:
+        later.discard(one.name)
+        if early := sorted(one.columns & later):
+            raise CutError(f"derived column '{one.name}' reads '{early[0]}', which is derived after it; put it before")
+    return found
 
 
 @dataclass(frozen=True)

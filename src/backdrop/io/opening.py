@@ -129,6 +129,8 @@ def read(
     """
     if chunk_rows is not None and chunk_rows < 1:
         raise DataError(f"chunk_rows={chunk_rows}: a chunk needs at least one row")
+    if not isinstance(seal, Region | Seal | None):
+        raise DataError(f"seal={seal!r} is no Region; give Region(name, cut), or backdrop.seal(region, reveal=...)")
     if unblind is not None:
         _log_unblinding(seal, unblind, sample)
         seal = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -45,12 +45,15 @@ def prepare(paths: Any, columns: Sequence[str] | None, tree: str | None, door: D
     sources = _sources(paths, tree)
     surveys = _surveyed(sources, columns, door)
     refuse_copies(source for source in sources if isinstance(source, File))
+    _check_fill(surveys, door)
     wanted = _wanted(surveys, columns, door)
     surveys = _same_columns(surveys, wanted, door, named=columns is not None)
     _same_types(surveys)
     fields = _fields(surveys[0], wanted, door, named=columns is not None)
     _check_roles(surveys[0], fields, door)
     raw = {name: field for name, field in surveys[0].fields.items() if field.kind != "unreadable"}
+    if not raw:
+        raise DataError(f"{sources[0]} has no column of numbers, lists of them, or text")
     samples = _samples([survey.stored for survey in surveys], door.sample)
     protect(source.path for source in sources if isinstance(source, File) and not source.remote)
     return Reading(
@@ -68,7 +71,7 @@ def prepare(paths: Any, columns: Sequence[str] | None, tree: str | None, door: D
 def _sources(paths: Any, tree: str | None) -> list[Source]:
     if is_tree_table(paths):
         return [*_by_tree(paths)]
-    items = [paths] if is_table(paths) or is_path(paths) else list(paths)
+    items = [paths] if is_table(paths) or is_path(paths) or not isinstance(paths, Iterable) else list(paths)
     tables: list[Source] = [MemoryTable(item) for item in items if is_table(item)]
     strange = [item for item in items if not (is_table(item) or is_path(item))]
     if strange:
@@ -158,6 +161,14 @@ def _same_columns(surveys: list[Survey], wanted: Sequence[str], door: Door, *, n
         remedy = "" if named else "\n  name the columns to be read: all inputs must have each of them"
         raise DataError("\n  ".join(lines) + remedy)
     return surveys
+
+
+def _check_fill(surveys: Sequence[Survey], door: Door) -> None:
+    """Refuse a value for missing entries of a column that no input has: it would fill nothing."""
+    names = dict.fromkeys(name for survey in surveys for name in _visible(survey.names, door))
+    for name in door.fill:
+        if name not in names:
+            raise DataError(f"fill names '{name}', which is no column of the input{_nearest(name, tuple(names))}")
 
 
 def _missing(name: str, lacking: Sequence[Survey], total: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..channel import axis_from_state, axis_state, flat_index
 from ..errors import ConfigError, DataError
-from ..events import Events
+from ..events import Events, as_numbers
 from ..region import Region
 from .gp import GaussianProcess, Posterior
 from .log_gp import LogGaussianProcess, LogPosterior
@@ -247,7 +247,7 @@ def _stratified(density: Array, number: int, rng: np.random.Generator) -> NDArra
 
 
 def _values(events: Events, category: str) -> tuple[float, ...]:
-    found = np.unique(np.asarray(events[category], float))
+    found = np.unique(as_numbers(events[category], category).astype(float))
     if len(found) > _MOST:
         raise ConfigError(
             f"category '{category}' has {len(found)} values in the training rows, more than {_MOST}; it names a few "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError, DataError, nearest
+from ..events import as_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -291,7 +292,7 @@ def _moved(feature: Feature, columns: Mapping[str, ArrayLike]) -> tuple[Array, A
     name, transform = feature.name, feature.transform
     if name not in columns:
         raise DataError(f"no column '{name}'{nearest(name, columns)}; columns: {', '.join(sorted(columns)[:30])}")
-    x = np.asarray(columns[name], np.float64)
+    x = as_numbers(columns[name], name).astype(np.float64, copy=False)
     bad = ~transform.defined(x)
     if bad.any():
         raise DataError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, ResourceError
 from ..events.keys import hash_uniform
 from ..tasks import named_seed
 from .flow import Flow, Flows, checked
@@ -135,6 +135,8 @@ def fit_flows(
     ------
     DataError
         If shapes do not fit, a number is not finite, a weight is negative, or a member has too few events.
+    ResourceError
+        If there is no such device.
     FitError
         If no member could be trained. A member that could not is left out, with a warning.
 
@@ -152,11 +154,22 @@ def fit_flows(
     from .train_loop import Trainer
 
     flow, training = flow or Flow(), training or Training()
+    _check_device(device)
     data = _data(values, conditions, weights, keys, training, [int(seed) for seed in seeds], held_out)
     kept = None
     if checkpoint is not None:
         kept = Checkpoint.of(checkpoint, flow, training, data, device)
     return Trainer(flow, training, data, device).run(kept, progress)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= (count := torch.cuda.device_count()):
+        raise ResourceError(
+            f"device '{device}': {count} such devices are here; train on the cpu, or where there is one"
+        )
 
 
 def _data(

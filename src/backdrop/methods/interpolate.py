@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ..errors import ConfigError, CutError
+from ..channel import Channel
+from ..errors import ConfigError, CutError, nearest
 from ..events import Events, bootstrap_counts, event_keys
 from ..io import Composite, Derived, check_drawn
 from ..learn.conditional import Conditional, Given
@@ -179,6 +181,8 @@ class Interpolate:
             raise ConfigError(f"planes = {self.planes}: one draw has no spread; ask for 0, or for 2 or more")
         if self.draws < 1:
             raise ConfigError(f"draws = {self.draws}; draw at least one point of the plane")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ConfigError(f"device = '{self.device}': write cpu, cuda, or cuda:1 for the second of several")
 
     @property
     def training(self) -> Region:
@@ -192,6 +196,24 @@ class Interpolate:
         """The columns that fit reads besides those of its regions."""
         names = [axis.name for axis in self.axes] + [one.name for one in self.features]
         return (*names, *([self.category] if self.category else []))
+
+    def check_channel(self, channel: Channel) -> None:
+        """Check, before the training, that a channel is one of drawn events.
+
+        Raises
+        ------
+        CutError
+            If it reads what is neither drawn nor derived, or reaches beyond the box.
+        """
+        category = (self.category,) if self.category else ()
+        features = (*(one.name for one in self.features), MEMBER, *category)
+        known = (*(axis.name for axis in self.axes), *features, *self.derived)
+        for column in sorted(channel.columns - set(known)):
+            raise CutError(
+                f"channel '{channel.name}' reads '{column}', which is neither drawn nor derived"
+                f"{nearest(column, known)}; there is {', '.join(known)}"
+            )
+        _check_inside(channel.region, self.axes, features, tuple(Derived(*one) for one in self.derived.items()))
 
     def fit(self, events: Events, *, rng: np.random.Generator) -> InterpolateModel:
         """Fit the Gaussian processes and train the flows.
@@ -327,12 +349,14 @@ class InterpolateModel:
         Of the points of the plane only those get features that may be in the region, as the cut on what is known of
         them says; an event is the same whatever the region.
         """
-        self._check_inside(region)
+        _check_inside(region, self.plane.axes, self._unknown, self._derived)
         columns, bins = self._points
         names = self._stored(region)
         for number, first in enumerate(range(0, len(bins), self._block)):
             known = {name: values[first : first + self._block] for name, values in columns.items()}
-            index = np.flatnonzero(self.within.mask(known) & region.possible(self._without_features(known)))
+            index = np.flatnonzero(
+                self.within.mask(known) & region.possible(_with_unknown(known, self._unknown, self._derived))
+            )
             drawn = self._features({name: values[index] for name, values in known.items()}, index, number)
             composite = Composite(drawn, self._derived)
             inside = np.flatnonzero(region.mask(composite))
@@ -484,7 +508,13 @@ class InterpolateModel:
         inside = self.within.mask(columns) & (~self.blind).mask(columns)
         kinds, size = np.repeat(np.arange(len(self.number)), self.draws), self.plane.density.shape[1]
         counts = np.bincount((kinds * size + bins)[inside], minlength=len(self.number) * size)
-        return counts.reshape(len(self.number), size).astype(float)
+        found = counts.reshape(len(self.number), size).astype(float)
+        if not found.any(axis=1).all():
+            raise ConfigError(
+                f"draws = {self.draws}: of a category no point is drawn outside of '{self.blind.name}', so nothing "
+                "normalises it to what is observed there; draw more"
+            )
+        return found
 
     def _flat(self, number: Array) -> Array:
         """Return the yield of a point where the open ones stand for `number` of each category."""
@@ -499,19 +529,10 @@ class InterpolateModel:
     def _block(self) -> int:
         return max(_BLOCK // len(self.features), 1)
 
-    def _check_inside(self, region: Region) -> None:
-        """Raise a CutError if a region may hold events outside of the box, as its cut says."""
-        if region.possible(self._without_features(around(self.plane.axes))).any():
-            span = box(self.plane.axes)
-            raise CutError(
-                f"region '{region.name}' ({region.cut}) reaches beyond the box of the conditioning variables, where "
-                f"nothing is drawn and its yield would be too low; add {span.cut} to it, or widen the box"
-            )
-
-    def _without_features(self, known: Mapping[str, Any]) -> Composite:
-        blank = np.full(len(known[self.plane.axes[0].name]), np.nan)
-        unknown = dict.fromkeys((*self.features.names, MEMBER, *self.features.given.names), blank)
-        return Composite({**unknown, **known}, self._derived)
+    @property
+    def _unknown(self) -> tuple[str, ...]:
+        """The columns that a point of the plane does not have, or not always."""
+        return (*self.features.names, MEMBER, *self.features.given.names)
 
     def _features(self, known: Mapping[str, Any], index: NDArray[np.int64], block: int) -> dict[str, Any]:
         """Return the columns of some points of a block, as every member draws them one after another."""
@@ -533,3 +554,18 @@ class InterpolateModel:
     def _events(self, columns: Mapping[str, Any], weight: Array, key: NDArray[np.uint64]) -> Events:
         composite = Composite(columns, self._derived)
         return Events(composite, weight, np.zeros(len(key), np.int16), (SAMPLE,), key)
+
+
+def _check_inside(region: Region, axes: Sequence[Any], unknown: Sequence[str], derived: tuple[Derived, ...]) -> None:
+    """Raise a CutError if a region may hold events outside of the box, as its cut says."""
+    if region.possible(_with_unknown(around(axes), unknown, derived)).any():
+        raise CutError(
+            f"region '{region.name}' ({region.cut}) reaches beyond the box of the conditioning variables, where "
+            f"nothing is drawn and its yield would be too low; add {box(axes).cut} to it, or widen the box"
+        )
+
+
+def _with_unknown(known: Mapping[str, Any], unknown: Sequence[str], derived: tuple[Derived, ...]) -> Composite:
+    """Return points of the plane whose other columns are not known."""
+    blank = np.full(len(next(iter(known.values()))), np.nan)
+    return Composite({**dict.fromkeys(unknown, blank), **known}, derived)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..channel import Channel, axis_from_state, axis_state
 from ..errors import ConfigError, FitError
-from ..events import Events, check_finite
+from ..events import Events, as_numbers, check_finite
 from ..region import Region
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Binned:
 
     def basis(self, events: Events, scale: tuple[float, float]) -> Array:
         """Return the indicator of each bin, shape (n, bins)."""
-        values = np.asarray(events[self.axis.name])
+        values = as_numbers(events[self.axis.name], self.axis.name)
         check_finite(values, self.axis.name, "transfer factor")
         bins = np.asarray(self.axis.index(values))
         indicator: Array = (bins[:, None] == np.arange(len(self.axis))).astype(np.float64)
@@ -116,12 +116,12 @@ class Polynomial:
 
     def scale(self, events: Events) -> tuple[float, float]:
         """Return the mean and spread of the variable in the denominator, for the conditioning of the fit."""
-        values = np.asarray(events[self.column], np.float64)
+        values = as_numbers(events[self.column], self.column).astype(np.float64, copy=False)
         return float(values.mean()), float(values.std()) or 1.0
 
     def basis(self, events: Events, scale: tuple[float, float]) -> Array:
         """Return the powers of the standardised variable, shape (n, degree + 1)."""
-        values = np.asarray(events[self.column], np.float64)
+        values = as_numbers(events[self.column], self.column).astype(np.float64, copy=False)
         check_finite(values, self.column, "transfer factor")
         powers: Array = np.vander((values - scale[0]) / scale[1], self.degree + 1, increasing=True)
         return powers

@@ -166,7 +166,12 @@ def _empty(rows: Rows, channel: Channel, estimate: Estimate) -> Iterator[str]:
     part = estimate.only(channel.name)
     empty = np.flatnonzero((part.nominal == 0.0) & (np.diag(part.statistical_covariance()) == 0.0))
     total = float(part.nominal.sum())
-    if len(empty) and total > 0.0 and part.sumw2.any():
+    if len(empty) == channel.size:
+        yield (
+            f"{rows.name}: channel '{channel.name}' predicts 0 ± 0: of the rows in region '{channel.region.name}' none "
+            "is inside its axes; check their ranges"
+        )
+    elif len(empty) and total > 0.0 and part.sumw2.any():
         bound = _NONE_SEEN * float(part.sumw2.sum()) / total
         yield (
             f"{rows.name}: {len(empty)} of {channel.size} bins of channel '{channel.name}' hold no row and predict "

@@ -136,8 +136,10 @@ def _look(
 
 def _refuse_changed(request: Request, analysis: Analysis, samples: Samples) -> None:
     """Refuse to replace finished results by those of other files, which no setting would tell apart."""
+    if request.overwrite:
+        return
     before = Provenance.read(request.out / "provenance.json")
-    if before is None or request.overwrite or before.fingerprint != analysis.fingerprint:
+    if before is None or before.fingerprint != analysis.fingerprint:
         return
     if changed := before.changed(samples.files):
         raise ArtifactError(
