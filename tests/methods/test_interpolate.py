@@ -281,6 +281,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
         ({"members": 0, "error": "none"}, "members = 0"),
         ({"planes": 1}, "planes = 1: one draw has no spread"),
         ({"draws": 0}, "draws = 0"),
+        ({"axes": (hist.axis.Regular(5000, 0, 100, name="m"),)}, "axes have 5000 bins in all"),
         ({"device": "tpu"}, "device = 'tpu': write cpu, cuda"),
         ({"device": ""}, "device = '': write cpu, cuda"),
     ],

@@ -38,6 +38,8 @@ __all__ = ["Interpolate", "InterpolateModel"]
 _TOGETHER = 2
 """How many members are trained on one resample."""
 
+_MOST_BINS = 4096
+
 
 @dataclass(frozen=True)
 class Interpolate:
@@ -167,6 +169,11 @@ class Interpolate:
             )
         if self.planes == 1 or self.planes < 0:
             raise ConfigError(f"planes = {self.planes}: one draw has no spread; ask for 0, or for 2 or more")
+        if (bins := math.prod(len(axis) for axis in self.axes)) > _MOST_BINS:
+            raise ConfigError(
+                f"axes have {bins} bins in all; a Gaussian process takes memory as their square and time as their cube: "
+                f"give at most {_MOST_BINS}; some hundreds are quick"
+            )
         if self.draws < 1:
             raise ConfigError(f"draws = {self.draws}; draw at least one point of the plane")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
