@@ -171,8 +171,8 @@ class Interpolate:
             raise ConfigError(f"planes = {self.planes}: one draw has no spread; ask for 0, or for 2 or more")
         if (bins := math.prod(len(axis) for axis in self.axes)) > _MOST_BINS:
             raise ConfigError(
-                f"axes have {bins} bins in all; a Gaussian process takes memory as their square and time as their cube: "
-                f"give at most {_MOST_BINS}; some hundreds are quick"
+                f"axes have {bins} bins in all, of which a Gaussian process takes the square in memory and the cube in "
+                f"time; give at most {_MOST_BINS}: some hundreds are quick"
             )
         if self.draws < 1:
             raise ConfigError(f"draws = {self.draws}; draw at least one point of the plane")
