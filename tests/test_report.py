@@ -24,6 +24,7 @@ from backdrop.maps import BinnedMap
 from backdrop.method import card
 from backdrop.methods import ABCD
 from backdrop.plot import Label
+from backdrop.report.account import methods
 from backdrop.report.markup import Cell, element, prose, table, unformatted
 from backdrop.report.words import Verdict, measured, rounded
 from backdrop.results import Results
@@ -184,6 +185,15 @@ def test_methods_regions_blinding_and_warnings_are_told(text):
         "Unblinding log", "SR2", "reals: one event holds 9 % of the weight", "12 replicas in block 'data'",
     ):  # fmt: skip
         assert expected in text, expected
+
+
+def test_of_a_method_that_came_before_only_what_differs_is_listed():
+    settings = {"near": {"target": "x > 1", "kappa": "1.5", "blind": "SR"}, "far": {"target": "x > 2", "kappa": "1.5"}}
+    both = Results("toy", 1, cards=dict.fromkeys(settings, card(ABCD)), settings=settings)
+    first, second = methods(both).split("<h3>far</h3>")
+    assert "Fails when" in first and all(one in first for one in ("x &gt; 1", "kappa", "1.5", "blind"))
+    assert "The method of near, with other settings" in second and "Fails when" not in second
+    assert "x &gt; 2" in second and "kappa" not in second and "not set" in second
 
 
 def test_the_ranking_is_told(text):

@@ -35,14 +35,17 @@ def _method(results: Results, name: str, before: Sequence[str]) -> Html:
     card = results.cards.get(name, {})
     same = next((other for other in before if card and results.cards.get(other) == card), None)
     if same is not None:
-        card = {"summary": f"The method of {same}, with other settings or events."}
+        card = {"summary": f"The method of {same}, with other settings or events. What is not listed is the same."}
     boxes = [
         element("div", element("h4", title), prose(card[title]), at={"class": f"box {kind}"})
         for title, kind in (("Assumes", "assumes"), ("Fails when", "fails"))
         if card.get(title)
     ]
     settings = results.settings.get(name, {})
-    rows = [[code(key), code(value)] for key, value in settings.items()]
+    there = {} if same is None else results.settings.get(same, {})
+    listed = {key: value for key, value in settings.items() if there.get(key) != value}
+    listed |= {key: "not set" for key in there if key not in settings}
+    rows = [[code(key), code(value)] for key, value in listed.items()]
     parts = [
         prose(card.get("summary", "")),
         element("div", *boxes, at={"class": "boxes"}) if boxes else Html(),
