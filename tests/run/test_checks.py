@@ -177,3 +177,7 @@ def test_an_efficiency_at_an_end_has_no_spread_and_is_named(tight, warned):
         given = replace(setup.method, factor=maps(setup, seed=1)[0])
         assert not list(unmoved("fakes", given, (given.factor,), found))
         assert "fake_stat_lep_pt1" in estimate(replace(setup, method=given), found.channels, seed=1).variations
+
+
+def test_bins_that_the_cut_leaves_out_are_no_empty_ones(warned):
+    assert warned(lambda *_: None, ("signal: x2 > 1", "signal: (x2 > 1) & ~((m > 1) & (m < 2))")) == []

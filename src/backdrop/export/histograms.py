@@ -11,7 +11,6 @@ from ..channel import Channel
 from ..errors import ExportError
 from ..estimate import Estimate
 from ..inference.sample import Sample
-from ..region import Region
 from .files import Files, root_file
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def _notes(estimate: Estimate, name: str, as_is: bool) -> dict[str, list[str]]:
     for variation, sides in _systematics(estimate).items():
         rows |= {f"variation '{variation}' ({word})": side for word, side in zip(("up", "down"), sides, strict=True)}
     notes = [""] * len(estimate.nominal)
-    excluded = np.concatenate([_excluded(channel) for channel in estimate.channels])
+    excluded = np.concatenate([channel.excluded for channel in estimate.channels])
     for what, yields in rows.items():
         for index in np.flatnonzero(~(yields > 0.0) & ~(excluded & (yields == 0.0))).tolist():
             text = f"{what} is {yields[index]:g} in {sample.place(index)}"
@@ -98,24 +97,6 @@ def _notes(estimate: Estimate, name: str, as_is: bool) -> dict[str, list[str]]:
                 raise ExportError(f"{text}; merge bins, or write such bins as they are with as_is=True (--as-is)")
             notes[index] = f"{notes[index]}; {text}" if notes[index] else text
     return {one.name: notes[estimate.bins(one.name)] for one in estimate.channels}
-
-
-def _excluded(channel: Channel) -> NDArray[np.bool_]:
-    """Say which bins the cut of a channel's region leaves out, shape (bins,)."""
-    return np.array([channel.region.disjoint(Region("bin", cut)) for cut in _cuts(channel)], np.bool_)
-
-
-def _cuts(channel: Channel) -> Iterator[str]:
-    """Yield the cut of the inside of each flat bin."""
-    for index in np.ndindex(*channel.shape):
-        inside = ["1 > 0"]
-        for axis, i in zip(channel.axes, index, strict=True):
-            low, high = float(axis.edges[i]), float(axis.edges[i + 1])
-            whole = type(axis).__name__ == "Integer"
-            inside.append(
-                f"({axis.name} == {low!r})" if whole else f"({axis.name} > {low!r}) & ({axis.name} < {high!r})"
-            )
-        yield " & ".join(inside[1:] or inside)
 
 
 def _histograms(estimate: Estimate, channel: Channel) -> dict[str, tuple[Array, Array]]:

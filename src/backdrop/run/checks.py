@@ -180,9 +180,10 @@ def _themselves(rows: Rows, channel: Channel, shared: Events, training: Region) 
 def _empty(rows: Rows, channel: Channel, estimate: Estimate) -> Iterator[str]:
     """Yield which bins hold no source row, and how much may stand in one of them."""
     part = estimate.only(channel.name)
-    empty = np.flatnonzero((part.nominal == 0.0) & (np.diag(part.statistical_covariance()) == 0.0))
+    nothing = (part.nominal == 0.0) & (np.diag(part.statistical_covariance()) == 0.0)
+    empty = np.flatnonzero(nothing & ~channel.excluded) if nothing.any() else np.zeros(0, np.int64)
     total = float(part.nominal.sum())
-    if len(empty) == channel.size:
+    if nothing.all():
         yield (
             f"{rows.name}: channel '{channel.name}' predicts 0 ± 0: of the rows in region '{channel.region.name}' none "
             "is inside its axes with a weight; check their ranges, and the factors that weigh them"
