@@ -125,6 +125,25 @@ def test_fully_correlated_and_anticorrelated_parts() -> None:
     assert np.allclose((a + -1 * a).covariance(), 0, atol=1e-12)
 
 
+def test_what_two_fits_have_counted_is_independent_in_their_sum() -> None:
+    """Directions of one name are those of two fits: neither one nuisance, nor a systematic of that name."""
+    a, b, c = (_random(seed) for seed in (30, 31, 32))
+    a, b = (
+        Estimate(one.channels, one.nominal, one.sumw2, {}, one.variations, {}, frozenset({"kappa"})) for one in (a, b)
+    )
+    shared = np.outer(*[sum((up - down) / 2 for up, down in (a.variations["shape"], b.variations["shape"]))] * 2)
+    alone = [np.outer(up - down, up - down) / 4 for up, down in (a.variations["shape"], b.variations["shape"])]
+    expected = a.covariance() + b.covariance() + shared - sum(alone)
+    for found in (a + b, b + a):
+        assert len(found.counted) == 2 and len(found.variations) == 3
+        assert np.allclose(found.covariance(), expected)
+        assert np.allclose(found.statistical_covariance(), a.statistical_covariance() + b.statistical_covariance())
+    assert len((a + b + a).counted) == 3
+    for found in (a + c, c + a):
+        assert "kappa" not in found.counted and len(found.counted) == 1
+        assert np.allclose(found.statistical_covariance(), a.statistical_covariance() + c.statistical_covariance())
+
+
 def test_blocks_of_other_resamples_do_not_add() -> None:
     a, b = _random(9, blocks={"data": 4}), _random(10, blocks={"data": 4})
     other_seed = Estimate(b.channels, b.nominal, b.sumw2, b.replicas, {}, {"data": 4})

@@ -16,7 +16,7 @@ import hist
 import numpy as np
 import pytest
 
-from backdrop import report
+from backdrop import Channel, Estimate, Region, report
 from backdrop.correction import read_maps
 from backdrop.errors import ConfigError
 from backdrop.inference import Impact
@@ -26,6 +26,7 @@ from backdrop.methods import ABCD
 from backdrop.plot import Label
 from backdrop.report.account import methods
 from backdrop.report.markup import Cell, element, prose, table, unformatted
+from backdrop.report.record import health
 from backdrop.report.words import Verdict, measured, rounded
 from backdrop.results import Results
 from backdrop.validation import Pulls
@@ -415,3 +416,13 @@ def test_a_browser_shows_the_page_whole(page, width, tmp_path):
     drawn = [line.split(",") for line in seen["numbers"].splitlines()]
     assert drawn[0][:3] == ["low", "high", "predicted"] and len(drawn) == 1 + closed().channel.size
     assert float(drawn[1][2]) == closed().predicted[0]
+
+
+def test_a_bin_that_a_fit_brings_close_to_zero_is_an_empty_one() -> None:
+    """Its relative error says nothing: half a count over 1e-11 events."""
+    channel = Channel("SR", Region("SR", "m > 0"), (hist.axis.Regular(2, 0, 2, name="m"),))
+    nominal = np.array([3e-11, 10.0])
+    counts = {"counts_1": (np.array([0.5, 12.0]), np.array([0.0, 8.0]))}
+    found = Estimate((channel,), nominal, np.zeros(2), {}, counts, {}, frozenset(counts))
+    page = str(health(Results("a", 1, estimates={"fit": found}), ()))
+    assert "20 %" in page and "e+" not in page

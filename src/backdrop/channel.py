@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,23 @@ class Channel:
     def columns(self) -> frozenset[str]:
         """The columns that the region and the axes read."""
         return self.region.columns | frozenset(axis.name for axis in self.axes)
+
+    @property
+    def excluded(self) -> NDArray[np.bool_]:
+        """Which bins the cut of the region leaves out, but for their edges, shape (size,)."""
+        return np.array([self.region.disjoint(Region("bin", cut)) for cut in self._insides()], np.bool_)
+
+    def _insides(self) -> Iterator[str]:
+        """Yield the cut of the inside of each flat bin."""
+        for index in np.ndindex(*self.shape):
+            inside = ["1 > 0"]
+            for axis, i in zip(self.axes, index, strict=True):
+                low, high = float(axis.edges[i]), float(axis.edges[i + 1])
+                whole = type(axis).__name__ == "Integer"
+                inside.append(
+                    f"({axis.name} == {low!r})" if whole else f"({axis.name} > {low!r}) & ({axis.name} < {high!r})"
+                )
+            yield " & ".join(inside[1:] or inside)
 
     def index(self, events: Events) -> NDArray[np.int64]:
         """Return each row's flat bin, -1 outside the range.

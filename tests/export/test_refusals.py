@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 from typing import Any
 
 import hist
@@ -109,6 +110,22 @@ def test_bins_that_the_cut_leaves_out_are_no_fault() -> None:
     assert export.csv(bd.Estimate((whole,), rows, rows))
     with pytest.raises(ExportError, match="bin 2"):
         export.csv(bd.Estimate((whole,), rows[[0, 1, 1]], rows))
+
+
+@pytest.mark.parametrize("kind", ["root", "csv"])
+def test_the_counts_of_a_fit_are_in_the_statistical_error_alone(kind, tmp_path) -> None:
+    """Beside the errors as shifts, whoever adds them all up would have them twice."""
+    plain = _plain([3.0, 4.0, 2.0])
+    counts = plain.with_variation("counts_1", np.array([4.0, 4.5, 2.5]), np.array([2.0, 3.5, 0.0]))
+    (path,) = export.write(getattr(export, kind)(replace(counts, counted=frozenset({"counts_1"}))), tmp_path)
+    if kind == "csv":
+        head, first, *_ = path.read_text().splitlines()
+        assert head.endswith("statistical,scale up,scale down")
+        assert float(first.split(",")[6]) == pytest.approx(2.0)
+    else:
+        with uproot.open(path) as file:
+            assert set(file["SR"].keys(cycle=False)) == {"estimate", "estimate_scaleUp", "estimate_scaleDown"}
+            assert file["SR/estimate"].errors()[0] == pytest.approx(2.0)
 
 
 # ---- what a format does not have -------------------------------------------------------------------------------------

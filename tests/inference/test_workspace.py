@@ -116,6 +116,15 @@ def test_a_variation_of_several_samples_is_one_nuisance() -> None:
     assert _nuisances(spec, "shapesys") == ["a_SR_stat", "a_VR_stat", "b_SR_stat", "b_VR_stat"]
 
 
+def test_what_two_samples_have_counted_is_no_nuisance_of_both() -> None:
+    shifts = {"counts_1": ([11.0], [9.0]), "jes": ([12.0], [8.0])}
+    pairs = {name: (np.array(up), np.array(down)) for name, (up, down) in shifts.items()}
+    one = Estimate(channels(1, ("SR",)), np.array([10.0]), np.zeros(1), {}, pairs, {}, frozenset({"counts_1"}))
+    spec = workspace({"a": one, "b": one})
+    assert _nuisances(spec) == ["a_counts_1", "b_counts_1", "jes"]
+    assert _covariance(spec, ("a", "b")).sum() == pytest.approx((one + one).covariance().sum())
+
+
 def test_axes_of_two_dimensions_are_flattened_in_c_order() -> None:
     axes = (hist.axis.Regular(2, 0, 1, name="m"), hist.axis.Regular(3, 0, 1, name="pt"))
     channel = Channel("SR", Region("SR", "tag == 0"), axes)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from iminuit import Minuit
+from scipy.optimize import brentq, minimize_scalar
 
 from backdrop.learn.composition import Number, selected
 from backdrop.learn.composition_fit import Compositions, Point
@@ -160,6 +161,27 @@ def test_the_two_searches_agree():
         low, high = ours.mixture(0).interval(one.counts)
         assert ours.wanted(ours.best)[0] == pytest.approx(float(ours.mixture(0).best(one.counts)), abs=1e-4)
         assert (low, high) == pytest.approx((down[0], up[0]), abs=2e-3 * (high - low))
+
+
+@pytest.mark.parametrize("counts", [[30, 1], [10, 0], [100, 3], [1000, 60]])
+def test_a_yield_far_below_zero_has_an_upper_side_of_the_size_of_an_event(counts):
+    """Fewer loose leptons than real ones leave: the yield is zero, and its upper end is that of the likelihood."""
+    n = np.array(counts, float)
+    values, cell = np.array([0.9, 0.2]), np.array([[[0, 1]]])
+    one = Bin.of(cell, (n[None], n[None]), (np.zeros((1, 2)),) * 2, values, wanted(1))
+    ours = Compositions((one,), Efficiencies(values, np.zeros((2, 0)), ()))
+
+    def value(fakes, real):
+        rates = np.array([fakes + 0.9 * real, 4.0 * fakes + 0.1 * real])
+        return float((rates - n * np.log(rates)).sum())
+
+    def profile(fakes):
+        found = minimize_scalar(lambda log: value(fakes, np.exp(log)), bracket=(np.log(n.sum()), np.log(n.sum()) + 0.1))
+        return float(found.fun)
+
+    end = brentq(lambda fakes: profile(fakes) - value(0.0, n.sum()) - 0.5, 1e-6, 2.0)
+    up, down = ours.interval(np.ones(1))
+    assert down[0] == pytest.approx(0.0, abs=1e-6) and up[0] == pytest.approx(end, rel=1e-3)
 
 
 def test_slopes_are_those_of_differences():

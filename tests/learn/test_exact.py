@@ -37,6 +37,14 @@ def test_no_count_gives_an_upper_end() -> None:
     assert 0.2 < high < 1.5
 
 
+@pytest.mark.parametrize("below", [1, 3, 50])
+def test_neither_b_nor_c_gives_an_upper_end(below: int) -> None:
+    ratio = Ratio(0, 0, below, toys=1000)
+    low, high = ratio.interval()
+    assert low == 0.0
+    assert ratio.p_value(0.9 * high) >= 1 - _LEVEL >= ratio.p_value(1.1 * high)
+
+
 @pytest.mark.parametrize(("counts", "message"), [((1, 2, 0), "D holds no event"), ((1.5, 2, 3), "are no counts")])
 def test_what_has_no_interval_is_refused(counts: tuple[float, float, float], message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -340,3 +340,21 @@ def test_the_intervals_of_bins_without_rows_are_found() -> None:
     found = _estimate(LikelihoodABCD(*roles), samples["data"] - samples["reals"], channel)
     errors = np.sqrt(np.diag(found.covariance("VR")))
     assert np.isfinite(errors).all() and (errors[[2, 3]] < 0.2 * errors[[1, 4]]).all()
+
+
+def test_a_bin_that_the_cut_leaves_out_has_no_upper_side():
+    """It is empty for certain, and no degree of freedom of a closure."""
+    x1, x2 = np.repeat([0.0, 2.0, 0.0], [40, 20, 60]), np.repeat([2.0, 0.0, 0.0], [40, 20, 60])
+    events = bd.Events.of({"x1": x1, "x2": x2, "m": np.tile([0.5, 2.5, 3.5, 3.9], 30)})
+    axis = hist.axis.Regular(4, 0, 4, name="m")
+    method = LikelihoodABCD(bd.Region("tight", "x1 > 1"), bd.Region("loose", "x1 <= 1"), bd.Region("low", "x2 <= 1"))
+    high = bd.Region("high", "x2 > 1")
+    whole, part = (bd.Channel("SR", one, (axis,)) for one in (high, high & ~bd.Region("gap", "(m > 1) & (m < 2)")))
+    errors = [
+        np.sqrt(np.diag(bd.estimate(bd.Setup(method, events), [one], seed=1).covariance())) for one in (whole, part)
+    ]
+    assert errors[0][1] > 0.0 and errors[1][1] == 0.0
+    assert errors[1][[0, 2, 3]] == pytest.approx(errors[0][[0, 2, 3]], rel=1e-6)
+    found = bd.estimate(bd.Setup(method, events), [part], seed=1)
+    observed = bd.Events.of({"x1": np.full(9, 2.0), "x2": np.full(9, 2.0), "m": np.tile([0.5, 2.5, 3.5], 3)})
+    assert bd.closure(found, observed, channel="SR").ndf == 3

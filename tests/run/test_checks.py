@@ -1,12 +1,20 @@
 """What a run says of the rows behind its estimates: in the report's warnings, or as an error."""
 
+from dataclasses import replace
+
+import hist
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from backdrop import Channel, Events, Objects, Region, Setup, estimate
 from backdrop.config import load
 from backdrop.errors import ConfigError, CutError, DataError
+from backdrop.estimate import maps
+from backdrop.methods.efficiency import Efficiency
+from backdrop.methods.fake_factor import FakeFactor
+from backdrop.run.checks import unmoved
 from backdrop.run.execution import execute
 from backdrop.run.samples import read
 
@@ -148,3 +156,28 @@ def test_a_wrong_derived_column_is_shown_where_it_stands(warned):
         warned(lambda *_: None, ("high: x2 > 1", "high: 1 < x2 < 2"))
     with pytest.raises(ConfigError, match="'tight' must have at most 10000 characters, not 12007"):
         warned(lambda *_: None, ("tight: x1 > 1", f"tight: {'(' * 6000}x1 > 1{')' * 6001}"))
+
+
+@pytest.mark.parametrize(("tight", "warned"), [(0, True), (3, False)])
+def test_an_efficiency_at_an_end_has_no_spread_and_is_named(tight, warned):
+    pt = hist.axis.Variable([0, 10, 20, 30], name="lep_pt")
+    leptons, region = Objects("lep", "iso < 0.15", ("{}1",)), Region("fakes", "met < 10")
+    rows = [(5.0, 0.1, 0.0, 20), (5.0, 0.5, 0.0, 80), (15.0, 0.1, 0.0, tight), (15.0, 0.5, 0.0, 60)]
+    rows += [(25.0, 0.1, 0.0, tight), (25.0, 0.5, 0.0, 40), (15.0, 0.5, 50.0, 30), (5.0, 0.5, 50.0, 30)]
+    pt1, iso1, met = np.repeat(np.array(rows)[:, :3], [row[3] for row in rows], axis=0).T
+    setup = Setup(FakeFactor(leptons, Efficiency(region, (pt,))), Events.of({"pt1": pt1, "iso1": iso1, "met": met}))
+    found = estimate(setup, [Channel("SR", Region("SR", "met > 10"))], replicas=20, seed=1)
+    texts = list(unmoved("fakes", setup.method, maps(setup, seed=1), found))
+    assert len(texts) == warned
+    if warned:
+        assert texts[0] == (
+            "fakes: map 'fake_factor' is 0 in bin lep_pt from 10 to 20 (and 1 more), and in every replica: its error, "
+            "0.0083, is not in the estimate; merge bins"
+        )
+        given = replace(setup.method, factor=maps(setup, seed=1)[0])
+        assert not list(unmoved("fakes", given, (given.factor,), found))
+        assert "fake_stat_lep_pt1" in estimate(replace(setup, method=given), found.channels, seed=1).variations
+
+
+def test_bins_that_the_cut_leaves_out_are_no_empty_ones(warned):
+    assert warned(lambda *_: None, ("signal: x2 > 1", "signal: (x2 > 1) & ~((m > 1) & (m < 2))")) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -37,7 +38,8 @@ class Estimate:
 
     The covariance is ``diag(sumw2) + sum over blocks of cov(replicas) + sum over variations of d d^T`` with
     ``d = (up - down) / 2``. Estimates add: equal block names are the same resamples and add row by row, different ones
-    are independent; equal variation names are the same nuisance.
+    are independent; equal variation names are the same nuisance. What is counted in one is independent of what is
+    counted in the other, as the squared weights are: such variations are renamed where their names meet.
 
     Attributes
     ----------
@@ -219,17 +221,28 @@ class Estimate:
                     f"one estimate and {len(other.replicas[name])} of seed {other.seeds.get(name)} in the other; use "
                     "the same number and seed (same resamples), or give the blocks different names"
                 )
-        blocks = dict.fromkeys([*self.replicas, *other.replicas])
-        names = dict.fromkeys([*self.variations, *other.variations])
+        one = self._apart(other.variations.keys() - other.counted)
+        two = other._apart(one.variations.keys())
+        blocks = dict.fromkeys([*one.replicas, *two.replicas])
+        names = dict.fromkeys([*one.variations, *two.variations])
         return Estimate(
-            self.channels,
-            self.nominal + other.nominal,
-            self.sumw2 + other.sumw2,
-            {name: self.replicas.get(name, self.nominal) + other.replicas.get(name, other.nominal) for name in blocks},
-            {name: (self._up(name) + other._up(name), self._down(name) + other._down(name)) for name in names},
-            {**self.seeds, **other.seeds},
-            self.counted | other.counted,
+            one.channels,
+            one.nominal + two.nominal,
+            one.sumw2 + two.sumw2,
+            {name: one.replicas.get(name, one.nominal) + two.replicas.get(name, two.nominal) for name in blocks},
+            {name: (one._up(name) + two._up(name), one._down(name) + two._down(name)) for name in names},
+            {**one.seeds, **two.seeds},
+            one.counted | two.counted,
         )
+
+    def _apart(self, taken: Collection[str]) -> Estimate:
+        """Return the estimate with other names for what is counted, where these are taken."""
+        names = {name: name for name in self.variations}
+        for name in sorted(self.counted.intersection(taken)):
+            free = (f"{name}_{i}" for i in count(2))
+            names[name] = next(one for one in free if one not in taken and one not in names.values())
+        variations = {names[name]: pair for name, pair in self.variations.items()}
+        return replace(self, variations=variations, counted=frozenset(names[name] for name in self.counted))
 
     def _up(self, name: str) -> Array:
         return self.variations[name][0] if name in self.variations else self.nominal

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Setup", "estimate", "fitted", "maps", "observe", "predicted", "template", "terms"]
 
 _TASKS = 16
+_NOTHING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ def _nominal(task: _Task) -> Result:
     model = fitted(task.setup, seed=task.seed)
     if isinstance(model, OffersBins):
         rows = task.setup.events.load(_columns(task.setup.method, task.channels))
-        return _pack(model.bins(rows, task.channels), complete=True)
+        return _pack(_possible(model.bins(rows, task.channels)), complete=True)
     own = model.replicas if isinstance(model, OffersReplicas) else {}
     # in one pass, since the rows may be drawn, or read, at a cost
     values, sumw2 = _fill([model, *(one for members in own.values() for one in members)], task)
@@ -266,6 +267,15 @@ def _nominal(task: _Task) -> Result:
     blocks = {name: values[edges[i] : edges[i + 1]] for i, name in enumerate(own)}
     result = Estimate(task.channels, values[0], sumw2[0], blocks, seeds=dict.fromkeys(blocks, task.seed))
     return _pack(result, complete=isinstance(model, OffersReplicas))
+
+
+def _possible(found: Estimate) -> Estimate:
+    """Return the estimate without what a fit gives the bins that the cuts leave out: they are empty for certain."""
+    gone = found.nominal <= _NOTHING * found.nominal.sum()
+    if not gone.any():
+        return found
+    gone &= np.concatenate([channel.excluded for channel in found.channels])
+    return found._map(lambda array: np.where(gone, 0.0, array))
 
 
 def _replicas(task: _Task) -> Result:

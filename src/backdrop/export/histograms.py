@@ -11,7 +11,6 @@ from ..channel import Channel
 from ..errors import ExportError
 from ..estimate import Estimate
 from ..inference.sample import Sample
-from ..region import Region
 from .files import Files, root_file
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ def root(estimate: Estimate, name: str = "estimate", *, as_is: bool = False) -> 
     """Return ``<name>.root`` with the histograms ``<channel>/<name>``, ``<channel>/<name>_<variation>Up`` and ``Down``.
 
     The errors of the nominal are the statistical ones, the square roots of the diagonal of their covariance. The
-    correlation of bins is not in the file: it is in the workspace of the run.
+    correlation of bins is not in the file: it is in the workspace of the run. Variations that are the counts of a fit
+    are part of these errors, and not written again.
 
     Parameters
     ----------
@@ -55,8 +55,9 @@ def root(estimate: Estimate, name: str = "estimate", *, as_is: bool = False) -> 
 
 
 def csv(estimate: Estimate, name: str = "estimate", *, as_is: bool = False) -> Files:
-    """Return ``<name>.csv`` with a row for each bin: edges, yield, statistical error, and the shift of each variation.
+    """Return ``<name>.csv`` with a row for each bin: edges, yield, statistical error, and the shift of each systematic.
 
+    Variations that are the counts of a fit are part of the statistical error, and have no column.
     Bins that are zero or negative are an error, or written `as_is` and named in a last column.
 
     Raises
@@ -64,7 +65,7 @@ def csv(estimate: Estimate, name: str = "estimate", *, as_is: bool = False) -> F
     ExportError
         If a bin is zero or negative.
     """
-    names = list(estimate.variations)
+    names = list(_systematics(estimate))
     notes = _notes(estimate, name, as_is)
     noted = any(map(any, notes.values()))
     head = ["channel", "bin", "axis", "low", "high", "yield", "statistical"]
@@ -85,10 +86,10 @@ def _notes(estimate: Estimate, name: str, as_is: bool) -> dict[str, list[str]]:
     """Return channel to a note for each of its bins: what is zero or negative in it, empty for a sound one."""
     sample = Sample(name, name, estimate)
     rows = {"the nominal yield": estimate.nominal}
-    for variation, sides in estimate.variations.items():
+    for variation, sides in _systematics(estimate).items():
         rows |= {f"variation '{variation}' ({word})": side for word, side in zip(("up", "down"), sides, strict=True)}
     notes = [""] * len(estimate.nominal)
-    excluded = np.concatenate([_excluded(channel) for channel in estimate.channels])
+    excluded = np.concatenate([channel.excluded for channel in estimate.channels])
     for what, yields in rows.items():
         for index in np.flatnonzero(~(yields > 0.0) & ~(excluded & (yields == 0.0))).tolist():
             text = f"{what} is {yields[index]:g} in {sample.place(index)}"
@@ -98,31 +99,17 @@ def _notes(estimate: Estimate, name: str, as_is: bool) -> dict[str, list[str]]:
     return {one.name: notes[estimate.bins(one.name)] for one in estimate.channels}
 
 
-def _excluded(channel: Channel) -> NDArray[np.bool_]:
-    """Say which bins the cut of a channel's region leaves out, shape (bins,)."""
-    return np.array([channel.region.disjoint(Region("bin", cut)) for cut in _cuts(channel)], np.bool_)
-
-
-def _cuts(channel: Channel) -> Iterator[str]:
-    """Yield the cut of the inside of each flat bin."""
-    for index in np.ndindex(*channel.shape):
-        inside = ["1 > 0"]
-        for axis, i in zip(channel.axes, index, strict=True):
-            low, high = float(axis.edges[i]), float(axis.edges[i + 1])
-            whole = type(axis).__name__ == "Integer"
-            inside.append(
-                f"({axis.name} == {low!r})" if whole else f"({axis.name} > {low!r}) & ({axis.name} < {high!r})"
-            )
-        yield " & ".join(inside[1:] or inside)
-
-
 def _histograms(estimate: Estimate, channel: Channel) -> dict[str, tuple[Array, Array]]:
     """Return flat values and variances of a channel: the nominal, then each variation up and down."""
     part = estimate.only(channel.name)
     found = {"": (part.nominal, np.diag(part.statistical_covariance()))}
-    for name, (up, down) in part.variations.items():
+    for name, (up, down) in _systematics(part).items():
         found |= {f"_{name}Up": (up, np.zeros_like(up)), f"_{name}Down": (down, np.zeros_like(down))}
     return found
+
+
+def _systematics(estimate: Estimate) -> dict[str, tuple[Array, Array]]:
+    return {name: pair for name, pair in estimate.variations.items() if name not in estimate.counted}
 
 
 def _edges(channel: Channel) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,7 @@ def nuisances(samples: Sequence[Sample], totals: Sequence[Array], keep: float, n
             for i, piece in zip(members, np.split(shift, edges), strict=True):
                 shifts[i][name] = piece
     variations: list[dict[str, str]] = [{} for _ in samples]
-    for variation, members in _owners([sample.estimate.variations for sample in samples]).items():
+    for variation, members in _moved(samples):
         stem = _joined(samples, members, variation)
         name = names.give(stem, f"variation '{variation}' of {', '.join(samples[i].title for i in members)}")
         for i in members:
@@ -86,6 +86,15 @@ def _owners(parts: Sequence[Mapping[str, object]]) -> dict[str, list[int]]:
     """Return which samples have a part of each name."""
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: [i for i, part in enumerate(parts) if name in part] for name in names}
+
+
+def _moved(samples: Sequence[Sample]) -> Iterator[tuple[str, list[int]]]:
+    """Yield each variation and the samples that it moves together; what is counted in one moves it alone."""
+    for variation, members in _owners([sample.estimate.variations for sample in samples]).items():
+        alone = [i for i in members if variation in samples[i].estimate.counted]
+        together = [i for i in members if i not in alone]
+        for group in ([together] if together else []) + [[i] for i in alone]:
+            yield variation, group
 
 
 def _joined(samples: Sequence[Sample], members: Sequence[int], name: str) -> str:

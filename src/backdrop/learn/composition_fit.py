@@ -166,7 +166,8 @@ class Compositions:
         lifted = replace(self, bins=tuple(one.lifted(_LIFT) for one in self.bins))
         local = lifted._local(lifted.start, _Pull(weights, 0.0, 1.0), expected=True)
         slopes, turns = local.pull_slopes or [], local.pull_theta
-        walls = [_LIFT / nu**2 for nu in lifted.start.yields]
+        pairs = zip(lifted.bins, lifted.start.yields, strict=True)
+        walls = [_LIFT / np.maximum(nu, _LIFT * one.scale) ** 2 for one, nu in pairs]
         steps, turn = replace(local, pull_slopes=None).step(slopes, turns, walls)
         return float(np.sqrt(_sum(slopes, steps) + float(turns @ turn)))
 

@@ -82,6 +82,8 @@ class Ratio:
             return self.p_value(yields) - (1.0 - level)
 
         best = max(self.value, 0.5 * max(self.b, self.c, 1.0) / self.d)
+        # without B and C, half an event may be too much
+        best = first(lambda yields: excess(yields) >= 0.0, _FACTOR * best, 1.0 / _FACTOR)
         high = first(lambda yields: excess(yields) < 0.0, best, _FACTOR)
         upper = float(brentq(excess, high / _FACTOR, high, xtol=_PRECISION * high))
         if self.value == 0.0:

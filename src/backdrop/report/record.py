@@ -18,7 +18,7 @@ from .words import Verdict, number, rounded
 
 __all__ = ["blinding", "health", "provenance", "warnings_of"]
 
-_FEW_EVENTS, _FEW_REPLICAS, _SHOWN = 10.0, 20, 40
+_FEW_EVENTS, _FEW_REPLICAS, _SHOWN, _NOTHING = 10.0, 20, 40, 1e-9
 
 
 def warnings_of(results: Results) -> tuple[str, ...]:
@@ -50,7 +50,8 @@ def health(results: Results, warnings: tuple[str, ...]) -> Html:
     head = ["Method", "Channel", *(Cell(text, None, "number") for text in _HEALTH), "Replicas"]
     text = (
         "The effective number is (Σw)²/Σw² of the source rows that make the prediction: the number of unweighted "
-        "events with the same relative error. A dash says that the replicas hold that part of the uncertainty."
+        "events with the same relative error. A dash says that replicas, or the counts of a fit, hold that part of the "
+        "uncertainty."
     )
     worth = (
         [table("What the estimates are worth", head, rows), element("p", text, at={"class": "note"})] if rows else []
@@ -95,9 +96,11 @@ _HEALTH = ("Bins", "Empty", "Negative", "Effective events", "Largest error of a 
 
 def _health_row(part: Estimate) -> list[object]:
     errors = np.sqrt(np.diag(part.covariance(part.channels[0].name)))
-    filled = part.nominal > 0
+    # a fit of no count comes as close to zero as it goes
+    nothing = np.abs(part.nominal) <= _NOTHING * np.abs(part.nominal).sum()
+    filled = (part.nominal > 0) & ~nothing
     largest = float((errors[filled] / part.nominal[filled]).max()) if filled.any() else None
-    counts = [len(part.nominal), int((part.nominal == 0).sum()), int((part.nominal < 0).sum())]
+    counts = [len(part.nominal), int(nothing.sum()), int((part.nominal < 0).sum())]
     replicas = ", ".join(f"{len(rows)} ({name})" for name, rows in part.replicas.items()) or "none"
     cells = [Cell(str(count), float(count), "number") for count in counts]
     relative = Cell("–", "", "number") if largest is None else Cell(f"{100 * largest:.3g} %", largest, "number")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..errors import DataError
 from ..estimate import Estimate, Setup, fitted
 from ..events import Events, Source
 from ..events.columns import undefined
+from ..maps import BinnedMap
 from ..method import OffersWarnings, fit_columns, resampling, target
 from ..methods import METHODS
 from ..region import Region
@@ -22,7 +23,7 @@ from ..validation import weight_health
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Rows", "after", "before"]
+__all__ = ["Rows", "after", "before", "unmoved"]
 
 _NONE_SEEN = 1.841
 """Upper end of the central 68.3 % interval of a Poisson mean when nothing is seen."""
@@ -85,6 +86,21 @@ def after(rows: Rows, estimate: Estimate) -> Iterator[str]:
     for channel in rows.task.channels:
         yield from _source(rows, channel)
         yield from _empty(rows, channel, estimate)
+
+
+def unmoved(name: str, method: Any, found: Sequence[BinnedMap], estimate: Estimate) -> Iterator[str]:
+    """Yield which bins of measured maps are at an end of their range: resamples leave them there, without a spread."""
+    given = [one.values for one in vars(method).values() if isinstance(one, BinnedMap)]
+    for one in found if estimate.replicas else ():
+        still = np.flatnonzero(np.isin(one.values, one.bounds) & (one.errors > 0.0))
+        if len(still) == 0 or any(np.array_equal(one.values, values) for values in given):
+            continue
+        first = int(still[0])
+        more = f" (and {len(still) - 1} more)" if len(still) > 1 else ""
+        yield (
+            f"{name}: map '{one.name}' is {one.values[first]:g} in bin {one.bin_label(first)}{more}, and in every "
+            f"replica: its error, {one.errors[first]:.2g}, is not in the estimate; merge bins"
+        )
 
 
 def _undefined(rows: Rows) -> Iterator[str]:
@@ -164,12 +180,13 @@ def _themselves(rows: Rows, channel: Channel, shared: Events, training: Region) 
 def _empty(rows: Rows, channel: Channel, estimate: Estimate) -> Iterator[str]:
     """Yield which bins hold no source row, and how much may stand in one of them."""
     part = estimate.only(channel.name)
-    empty = np.flatnonzero((part.nominal == 0.0) & (np.diag(part.statistical_covariance()) == 0.0))
+    nothing = (part.nominal == 0.0) & (np.diag(part.statistical_covariance()) == 0.0)
+    empty = np.flatnonzero(nothing & ~channel.excluded) if nothing.any() else np.zeros(0, np.int64)
     total = float(part.nominal.sum())
-    if len(empty) == channel.size:
+    if nothing.all():
         yield (
             f"{rows.name}: channel '{channel.name}' predicts 0 ± 0: of the rows in region '{channel.region.name}' none "
-            "is inside its axes; check their ranges"
+            "is inside its axes with a weight; check their ranges, and the factors that weigh them"
         )
     elif len(empty) and total > 0.0 and part.sumw2.any():
         bound = _NONE_SEEN * float(part.sumw2.sum()) / total

@@ -21,7 +21,7 @@ from ..region import Region
 from ..tasks import Map
 from ..validation import Checks, Variable, closure
 from . import review
-from .checks import Rows, after, before
+from .checks import Rows, after, before, unmoved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,11 +95,15 @@ def execute(
     observed = {name: _observed(task, inputs) for name, task in analysis.tasks.items()}
     found, more = _checks(analysis, asked, {name: pair[1] for name, pair in pairs.items()}, samples, inputs)
     warnings += [text for name, one in rows.items() for text in after(one, estimates[name])]
+    measured = _maps(analysis, inputs)
+    warnings += [
+        text for name, one in measured.items() for text in unmoved(name, rows[name].task.method, one, estimates[name])
+    ]
     outcome = Outcome(
         estimates,
         closures,
         observed,
-        maps=_maps(analysis, inputs),
+        maps=measured,
         pictures=_pictures(analysis, inputs),
         checks=found,
         warnings=tuple(dict.fromkeys([*warnings, *more])),
