@@ -41,12 +41,16 @@ def _method(results: Results, name: str, before: Sequence[str]) -> Html:
         for title, kind in (("Assumes", "assumes"), ("Fails when", "fails"))
         if card.get(title)
     ]
-    settings = results.settings.get(name, {})
+    settings, title = results.settings.get(name, {}), f"Settings of {name}"
+    if same is not None and (others := results.settings.get(same, {})):
+        both = {**dict.fromkeys(others, "–"), **settings}
+        settings = {key: value for key, value in both.items() if others.get(key) != value}
+        title += f" that are not those of {same}"
     rows = [[code(key), code(value)] for key, value in settings.items()]
     parts = [
         prose(card.get("summary", "")),
         element("div", *boxes, at={"class": "boxes"}) if boxes else Html(),
-        table(f"Settings of {name}", ["Setting", "Value"], rows) if rows else Html(),
+        table(title, ["Setting", "Value"], rows) if rows else Html(),
         element("details", element("summary", "References"), prose(card["References"]))
         if card.get("References")
         else "",
