@@ -405,3 +405,23 @@ def test_a_browser_shows_the_page_whole(page, width, tmp_path):
     drawn = [line.split(",") for line in seen["numbers"].splitlines()]
     assert drawn[0][:3] == ["low", "high", "predicted"] and len(drawn) == 1 + closed().channel.size
     assert float(drawn[1][2]) == closed().predicted[0]
+
+
+def test_of_a_method_like_another_only_the_other_settings_are_told(tmp_path):
+    one = results()
+    name, other = one.methods
+    both = {name: {"kappa": "1.0", "target": "tight", "merge": "5"}, other: {"kappa": "1.2", "target": "tight"}}
+    page = report(tmp_path / "two.html", replace(one, cards=dict.fromkeys(both, card(ABCD)), settings=both))
+    found = html.unescape(page.read_text()).partition(f"Settings of {other} that are not those of {name}")[2]
+    cells = re.findall(r"<code>(.*?)</code>", found.partition("</table>")[0])
+    assert cells == ["kappa", "1.2", "merge", "–"]
+
+
+def test_a_variable_whose_cuts_are_kept_has_no_dashed_lines_in_its_caption(page):
+    found = _read(page).partition('id="variables"')[2]
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", found.partition("</section>")[0], re.S)
+    assert captions and all(("dashed lines" in one) == (", without " in one) for one in captions if "band" in one)
+
+
+def test_zeros_have_no_sign():
+    assert (measured(-1e-16, 0.55), rounded(-1e-16, 0.55).shown) == ("0.00 ± 0.55", "0.00")
