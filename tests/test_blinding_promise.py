@@ -80,11 +80,22 @@ def test_an_overlap_raises_with_a_remedy_that_works(cut: str) -> None:
         rows = events.select(region)
         assert region.disjoint(_SEALED)
     except BlindedError as error:
-        assert "region 'asked' may overlap the sealed region 'blind' of sample 'data'" in str(error)
-        assert "select 'asked & ~blind', or read with unblind=REASON" in str(error)
+        inside = region.disjoint(~_SEALED)
+        how = "is inside" if inside else "may overlap"
+        assert f"region 'asked' {how} the sealed region 'blind' of sample 'data'" in str(error)
+        assert ("select 'asked & ~blind', or read with unblind=REASON" in str(error)) is not inside
         rows = events.select(region & ~_SEALED)
     assert len(rows) == region.mask(_open()).sum()
     assert len(rows.select(_SR)) == (region.mask(_open()) & _SR.mask(_open())).sum()
+
+
+def test_nothing_is_offered_in_place_of_the_sealed_region_itself() -> None:
+    events = _data(_open())
+    for region in (_SEALED, _SEALED & Region("more", "m > 0")):
+        with pytest.raises(
+            BlindedError, match=r"is inside the sealed region 'blind' of sample 'data'; read with unblind"
+        ):
+            events.select(region)
 
 
 def test_undefined_rows_are_sealed_also_under_not() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from backdrop import Channel, Estimate, Events, Region, Setup, closure, estimate, fit, seal, workspace
+from backdrop._notebook import measured
 from backdrop.methods.abcd import Plane
 from backdrop.plot import prediction
 from backdrop.synthetic import GaussianPlane
@@ -165,3 +166,7 @@ def test_a_figure_is_shown_without_pyplot(objects):
     pixels = [int.from_bytes(picture[at : at + 4], "big") for at in (16, 20)]
     assert pixels == [2 * size["width"], 2 * size["height"]]
     assert 400 < size["width"] < 800
+
+
+def test_a_strength_of_zero_is_printed_as_one():
+    assert (measured(-6.5e-16, 0.58), measured(6226.6, 263.0)) == ("0.00 ± 0.58", "6227 ± 263")

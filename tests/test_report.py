@@ -194,7 +194,8 @@ def test_of_a_method_that_came_before_only_what_differs_is_listed():
     first, second = methods(both).split("<h3>far</h3>")
     assert "Fails when" in first and all(one in first for one in ("x &gt; 1", "kappa", "1.5", "blind"))
     assert "The method of near, with other settings" in second and "Fails when" not in second
-    assert "x &gt; 2" in second and "kappa" not in second and "not set" in second
+    assert "Settings of far that are not those of near" in second
+    assert re.findall(r"<code>(.*?)</code>", second) == ["target", "x &gt; 2", "blind", "–"]
 
 
 def test_the_ranking_is_told(text):
@@ -426,3 +427,13 @@ def test_a_bin_that_a_fit_brings_close_to_zero_is_an_empty_one() -> None:
     found = Estimate((channel,), nominal, np.zeros(2), {}, counts, {}, frozenset(counts))
     page = str(health(Results("a", 1, estimates={"fit": found}), ()))
     assert "20 %" in page and "e+" not in page
+
+
+def test_a_variable_whose_cuts_are_kept_has_no_dashed_lines_in_its_caption(page):
+    found = _read(page).partition('id="variables"')[2]
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", found.partition("</section>")[0], re.S)
+    assert captions and all(("dashed lines" in one) == (", without " in one) for one in captions if "band" in one)
+
+
+def test_zeros_have_no_sign():
+    assert (measured(-1e-16, 0.55), rounded(-1e-16, 0.55).shown) == ("0.00 ± 0.55", "0.00")

@@ -84,7 +84,8 @@ def rounded(value: float, error: float) -> str:
     """Return a value with as many digits as two digits of an error need."""
     if not (error > 0.0 and math.isfinite(error)):
         return f"{value:.6g}"
-    return f"{value:.{max(0, 1 - math.floor(math.log10(error)))}f}"
+    text = f"{value:.{max(0, 1 - math.floor(math.log10(error)))}f}"
+    return text if float(text) else text.lstrip("-")
 
 
 def drawing(

@@ -25,6 +25,11 @@ class Flat:
 
 
 @dataclass(frozen=True)
+class Edges:
+    inside: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class PolyFit:
     column: str
     degree: int = 1
@@ -182,6 +187,7 @@ def test_settings_are_described_in_one_line():
     assert settings.described(found.features) == "pt, eta"
     assert settings.described(found.shape) == "poly_fit(column=m, degree=1)"
     assert settings.described(found.names) == "a: 1"
+    assert settings.described(Edges((0.05, 20.0))) == "edges(inside=(0.05, 20.0))"
     assert settings.described(axis) == "m: 2 bins from 0 to 4"
     assert settings.described(1.5) == "1.5"
 

@@ -271,5 +271,5 @@ def test_it_survives_its_state(weight):
 
 def test_the_repr_is_short():
     text = repr(closure(three(), rows([12, 15]), channel="VR"))
-    assert text.startswith("Closure(VR: observed 27, predicted 30 ± ")
+    assert text.startswith("Closure(VR: observed 27, predicted 30.0 ± 5.7; ")
     assert len(text) < 120

@@ -42,7 +42,7 @@ _RUN = """
   backdrop run analysis.yaml --out results --input data=other.root:events
   backdrop run analysis.yaml --out unblinded --unblind "approved on 3 May, all closures pass"
 
-A run that was stopped, however, is resumed by the same command. A folder of another configuration is refused, with what
+A run that was stopped is resumed by the same command. A folder of another configuration is refused, with what
 changed, unless --overwrite is given.
 """
 
@@ -284,7 +284,7 @@ def check(configuration: Configuration, inputs: Inputs = None) -> None:
     console = _console()
     console.print(tables.overlaps(found))
     for name, files in samples.files.items():
-        console.print(f"{name}: {len(files)} files", markup=False, highlight=False)
+        console.print(f"{name}: {len(files)} file{'s' * (len(files) != 1)}", markup=False, highlight=False)
     for warning in samples.warnings:
         console.print(f"warning: {warning}", markup=False, highlight=False)
     refuse_sealed(found)

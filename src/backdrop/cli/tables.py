@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .._notebook import rounded
 from ..config.settings import described
 from ..method import card
 
@@ -45,9 +45,9 @@ def yields(outcome: Outcome) -> Table:
         for channel in estimate.channels:
             found = estimate.total(channel.name)
             seen = outcome.observed[method][channel.name]
-            values = _aligned(found.value, found.total), _aligned(found.statistical, found.total)
-            observed = "sealed" if seen is None else _aligned(float(np.atleast_2d(seen)[0].sum()), found.total)
-            _add(table, method, channel.name, *values, _aligned(found.systematic, found.total), observed)
+            values = rounded(found.value, found.total), rounded(found.statistical, found.total)
+            observed = "sealed" if seen is None else rounded(float(np.atleast_2d(seen)[0].sum()), found.total)
+            _add(table, method, channel.name, *values, rounded(found.systematic, found.total), observed)
     return table
 
 
@@ -62,9 +62,9 @@ def closures(outcome: Outcome) -> Table:
                 table,
                 method,
                 channel,
-                _aligned(total.observed, total.uncertainty),
-                _aligned(total.predicted, total.uncertainty),
-                _aligned(total.uncertainty, total.uncertainty),
+                rounded(total.observed, total.uncertainty),
+                rounded(total.predicted, total.uncertainty),
+                rounded(total.uncertainty, total.uncertainty),
                 f"{one.chi2:.1f}/{one.ndf}",
                 f"{one.p_value:.3g}",
                 f"{one.pull_mean:.2f}{width}",
@@ -77,7 +77,9 @@ def fits(outcome: Outcome) -> Table:
     table = _table("Fit", "method", "signal strength", "limit (expected)", "limit (observed)", "Asimov channels")
     for method, one in outcome.fits.items():
         strength = (
-            "background only" if one.value is None or one.error is None else f"{one.value:.3g} +- {one.error:.2g}"
+            "background only"
+            if one.value is None or one.error is None
+            else f"{rounded(one.value, one.error)} +- {rounded(one.error, one.error)}"
         )
         expected = "" if one.limit_expected is None else f"{one.limit_expected[2]:.3g}"
         observed = "" if one.limit_observed is None else f"{one.limit_observed:.3g}"
@@ -93,7 +95,7 @@ def rankings(outcome: Outcome) -> Table:
         impacts = {name: (f"{one.up:+.2f}", f"{one.down:+.2f}") for name, one in list(found.items())[:_RANKED]}
         for name, sides in {fit.poi or "": ("", ""), **impacts}.items():
             one = fit.parameters[name]
-            _add(table, method, name, _aligned(one.value, one.error), _aligned(one.error, one.error), *sides)
+            _add(table, method, name, rounded(one.value, one.error), rounded(one.error, one.error), *sides)
     return table
 
 
@@ -102,7 +104,7 @@ def pulls(outcome: Outcome) -> Table:
     table = _table("Pulls of the signal strength", "method", "toys", "mean", "width")
     for method, one in outcome.pulls.items():
         mean, width = (
-            f"{_aligned(getattr(one, name)[0], error)} +- {_aligned(error, error)}"
+            f"{rounded(getattr(one, name)[0], error)} +- {rounded(error, error)}"
             for name, error in (("mean", one.mean_error[0]), ("width", one.width_error[0]))
         )
         _add(table, method, str(len(one.value)), mean, width)
@@ -137,7 +139,7 @@ def generated(done: Generated) -> Iterator[str]:
     """Yield what there is to say of a file of generated events."""
     rows = "" if done.rows == done.events else f" in {done.rows} rows"
     yield f"{done.path}: {done.events} events{rows}, selected from {done.n_generated}"
-    sigma = _aligned(done.sigma_pb, done.sigma_error_pb), _aligned(done.sigma_error_pb, done.sigma_error_pb)
+    sigma = rounded(done.sigma_pb, done.sigma_error_pb), rounded(done.sigma_error_pb, done.sigma_error_pb)
     yield f"cross section {sigma[0]} +- {sigma[1]} pb: the file is {done.n_generated / done.sigma_pb:.3g}/pb"
     yield f"{done.cpu_s:.0f} s of CPU time, {done.generated_per_cpu_s:.0f} generated events per second"
     yield f"regions and roles for a configuration: backdrop generate {done.case} --yaml"
@@ -168,11 +170,3 @@ def _table(title: str, *columns: str) -> Table:
 
 def _add(table: Table, *cells: str) -> None:
     table.add_row(*(Text(cell) for cell in cells))
-
-
-def _aligned(value: float, error: float) -> str:
-    """Return a value with as many digits as two digits of its error need."""
-    if not (error > 0 and math.isfinite(error)):
-        return f"{value:.6g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f}"

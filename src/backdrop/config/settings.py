@@ -154,13 +154,18 @@ def described(value: Any) -> str:
     if isinstance(value, BinnedMap):
         return repr(value)
     if is_dataclass(value) and not isinstance(value, type):
-        inside = [f"{field.name}={described(getattr(value, field.name))}" for field in fields(value)]
+        inside = [f"{field.name}={_inside(getattr(value, field.name))}" for field in fields(value)]
         return f"{type_name(type(value))}({', '.join(inside)})"
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {described(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(described(one) for one in value)
     return str(value)
+
+
+def _inside(value: Any) -> str:
+    """Return a setting of a setting: in brackets where it is a list, whose commas are not those of its owner."""
+    return f"({described(value)})" if isinstance(value, list | tuple | Mapping) else described(value)
 
 
 def _required(field: Field[Any]) -> bool:

@@ -86,7 +86,7 @@ class Estimate:
             raise ConfigError(f"no variation '{min(unknown)}' that could be counted as statistical")
 
     def __repr__(self) -> str:
-        rows = ", ".join(f"{c.name} {y.value:.6g} ± {y.total:.2g}" for c in self.channels for y in [self.total(c.name)])
+        rows = ", ".join(f"{c.name} {measured(y.value, y.total)}" for c in self.channels for y in [self.total(c.name)])
         return f"Estimate({rows}; blocks {sorted(self.replicas)}; variations {sorted(self.variations)})"
 
     def _repr_html_(self) -> str:

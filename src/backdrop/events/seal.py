@@ -87,9 +87,12 @@ def cleared(one: Sealed, region: Region) -> Sealed:
     """
     if not one.cleared and not region.disjoint(one.region):
         _log.info("refused: region '%s' of the sealed sample '%s'", region.name, one.sample)
+        how, way = "may overlap", f"select '{(region & ~one.region).name}', or "
+        if region.disjoint(~one.region):
+            how, way = "is inside", ""
         raise BlindedError(
-            f"region '{region.name}' may overlap the sealed region '{one.region.name}' of sample '{one.sample}'; "
-            f"select '{(region & ~one.region).name}', or read with unblind=REASON"
+            f"region '{region.name}' {how} the sealed region '{one.region.name}' of sample '{one.sample}'; "
+            f"{way}read with unblind=REASON"
         )
     revealed = one.revealed
     if revealed and region.columns <= revealed.keys():

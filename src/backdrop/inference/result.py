@@ -101,7 +101,7 @@ class FitResult:
     def __repr__(self) -> str:
         parts = [f"{len(self.parameters)} parameters"]
         if self.poi is not None:
-            parts = [f"{self.poi} = {self.value:.4g} ± {self.error:.2g}"]
+            parts = [f"{self.poi} = {measured(self.value or 0.0, self.error or 0.0)}"]
         if self.limit_expected is not None:
             parts.append(f"expected limit {self.limit_expected[2]:.3g}")
         if self.limit_observed is not None and self.level is not None:

@@ -35,21 +35,22 @@ def _method(results: Results, name: str, before: Sequence[str]) -> Html:
     card = results.cards.get(name, {})
     same = next((other for other in before if card and results.cards.get(other) == card), None)
     if same is not None:
-        card = {"summary": f"The method of {same}, with other settings or events. What is not listed is the same."}
+        card = {"summary": f"The method of {same}, with other settings or events."}
     boxes = [
         element("div", element("h4", title), prose(card[title]), at={"class": f"box {kind}"})
         for title, kind in (("Assumes", "assumes"), ("Fails when", "fails"))
         if card.get(title)
     ]
-    settings = results.settings.get(name, {})
-    there = {} if same is None else results.settings.get(same, {})
-    listed = {key: value for key, value in settings.items() if there.get(key) != value}
-    listed |= {key: "not set" for key in there if key not in settings}
-    rows = [[code(key), code(value)] for key, value in listed.items()]
+    settings, title = results.settings.get(name, {}), f"Settings of {name}"
+    if same is not None and (others := results.settings.get(same, {})):
+        both = {**dict.fromkeys(others, "–"), **settings}
+        settings = {key: value for key, value in both.items() if others.get(key) != value}
+        title += f" that are not those of {same}"
+    rows = [[code(key), code(value)] for key, value in settings.items()]
     parts = [
         prose(card.get("summary", "")),
         element("div", *boxes, at={"class": "boxes"}) if boxes else Html(),
-        table(f"Settings of {name}", ["Setting", "Value"], rows) if rows else Html(),
+        table(title, ["Setting", "Value"], rows) if rows else Html(),
         element("details", element("summary", "References"), prose(card["References"]))
         if card.get("References")
         else "",

@@ -68,7 +68,8 @@ REGIONS = (
     "means that the test sees the rows it was made from; two channels of one fit must be disjoint; only what is "
     "written in red may meet a sealed set."
 )
-VARIABLE = (
+VARIABLE = "Points within the band: a slope says that the variable is not modelled. Hatched bins are sealed."
+VARIABLE_CUT = (
     "Points within the band on both sides of the dashed lines, where the channel's own cuts on this variable stand: a "
     "step there says that the cut works differently in data and prediction, a slope that the variable is not modelled. "
     "Hatched bins are sealed."

@@ -138,9 +138,11 @@ def _variable_row(method: str, name: str, column: str, one: Compared) -> list[ob
 def _variable(method: str, name: str, column: str, one: Compared, gallery: Gallery) -> Html:
     figure = plot.variable(one, name=method, label=gallery.label)
     title = f"{_printed(one)} in {name} with {method}"
+    text = captions.VARIABLE
     if one.variable.dropped:
+        text = captions.VARIABLE_CUT
         title += f", without {' & '.join(one.variable.dropped)}"
-    return gallery.show(f"variable-{name}-{column}-{method}", figure, title, captions.VARIABLE)
+    return gallery.show(f"variable-{name}-{column}-{method}", figure, title, text)
 
 
 def _correlations(results: Results, method: str, name: str, one: Correlations, gallery: Gallery) -> Html:

@@ -12,7 +12,7 @@ from ..results import Results
 from . import captions
 from .gallery import Gallery
 from .markup import Cell, Html, code, element, join, section, table
-from .words import measured, number, probability
+from .words import measured, number, probability, rounded
 
 __all__ = ["fits"]
 
@@ -62,7 +62,13 @@ def _ranking(method: str, found: Mapping[str, Impact], fit: FitResult) -> Html:
     for name, impact in found.items():
         one = fit.parameters[name]
         rows.append(
-            [code(name), number(one.value, 4), number(one.error, 3), number(impact.up, 2), number(impact.down, 2)]
+            [
+                code(name),
+                rounded(one.value, one.error),
+                number(one.error, 3),
+                number(impact.up, 2),
+                number(impact.down, 2),
+            ]
         )
     head = ("Value", "Error", f"Δ{fit.poi} / σ, held 1 σ up", "1 σ down")
     title = f"Ranking of the parameters of the fit with {method}, by their impact on {fit.poi}"
@@ -111,7 +117,13 @@ def _parameters(results: Results) -> list[Html]:
     found = []
     for method, one in results.fits.items():
         rows = [
-            [code(name), number(p.value, 4), number(p.error, 3), number(p.pull, 3), number(one.impacts.get(name), 3)]
+            [
+                code(name),
+                rounded(p.value, p.error),
+                number(p.error, 3),
+                number(p.pull, 3),
+                number(one.impacts.get(name), 3),
+            ]
             for name, p in sorted(one.parameters.items(), key=lambda pair: -abs(one.impacts.get(pair[0], 0.0)))
         ]
         head = ["Parameter", *(Cell(text, None, "number") for text in ("Value", "Error", "Pull", "Impact"))]

@@ -84,15 +84,15 @@ def fixed(value: float | None, places: int) -> Cell:
     """Return a number as a cell with so many decimal places; undefined ones as a dash."""
     if value is None or not math.isfinite(value):
         return number(None)
-    text = f"{value:.{places}f}"
-    return Cell(text.replace("-", "" if float(text) == 0.0 else "−"), float(value), "number")
+    return Cell(_signed(f"{value:.{places}f}"), float(value), "number")
 
 
 def rounded(value: float, error: float) -> Cell:
     """Return a value as a cell, with the digits that its error leaves."""
     if not math.isfinite(value):
         return number(value)
-    return Cell(f"{value:,.{_places(error)}f}".replace(",", "\u202f").replace("-", "−"), float(value), "number")
+    text = _signed(f"{value:,.{_places(error)}f}").replace(",", "\u202f")
+    return Cell(text, float(value), "number")
 
 
 def measured(value: float, error: float) -> str:
@@ -104,7 +104,7 @@ def measured(value: float, error: float) -> str:
     ('1234.6 ± 8.9', '0.0123 ± 0.0021')
     """
     places = _places(error)
-    return f"{value:.{places}f} ± {error:.{places}f}".replace("-", "−")
+    return f"{_signed(f'{value:.{places}f}')} ± {error:.{places}f}"
 
 
 def percent(share: float) -> Cell:
@@ -144,6 +144,11 @@ def several(count: int, noun: str) -> str:
     ('1 bin', '3 bins')
     """
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _signed(text: str) -> str:
+    """Return a printed number with a true minus sign, which a zero does not have."""
+    return text.replace("-", "−" if text.strip("-0.,") else "")
 
 
 def _places(error: float) -> int:

@@ -66,8 +66,8 @@ class Closure:
     def __repr__(self) -> str:
         total, few = self.total, f"; {self.few_bins} bins below {_FEW:g} expected" if self.few_bins else ""
         return (
-            f"Closure({self.channel.name}: observed {total.observed:.6g}, predicted {total.predicted:.6g} ± "
-            f"{total.uncertainty:.2g}; χ² {self.chi2:.4g}/{self.ndf}, p {self.p_value:.3g}{few})"
+            f"Closure({self.channel.name}: observed {total.observed:.6g}, predicted "
+            f"{measured(total.predicted, total.uncertainty)}; χ² {self.chi2:.4g}/{self.ndf}, p {self.p_value:.3g}{few})"
         )
 
     def _repr_html_(self) -> str:
