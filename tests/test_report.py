@@ -26,7 +26,7 @@ from backdrop.methods import ABCD
 from backdrop.plot import Label
 from backdrop.report.account import methods
 from backdrop.report.markup import Cell, element, prose, table, unformatted
-from backdrop.report.record import health
+from backdrop.report.record import health, warnings_of
 from backdrop.report.words import Verdict, measured, rounded
 from backdrop.results import Results
 from backdrop.validation import Pulls
@@ -427,6 +427,19 @@ def test_a_bin_that_a_fit_brings_close_to_zero_is_an_empty_one() -> None:
     found = Estimate((channel,), nominal, np.zeros(2), {}, counts, {}, frozenset(counts))
     page = str(health(Results("a", 1, estimates={"fit": found}), ()))
     assert "20 %" in page and "e+" not in page
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "warned"), [(110.0, 108.0, True), (110.0, 92.0, False), (110.0, None, False), (100.2, 100.1, False)]
+)
+def test_a_systematic_that_moves_one_way_on_both_sides_is_named(up, down, warned) -> None:
+    channel = Channel("SR", Region("SR", "m > 0"))
+    found = Estimate((channel,), np.array([100.0]), np.array([16.0]))
+    found = found.with_variation("jes", np.array([up]), None if down is None else np.array([down]))
+    texts = [text for text in warnings_of(Results("a", 1, estimates={"fakes": found})) if "jes" in text]
+    assert len(texts) == warned
+    if warned:
+        assert "moves SR by +10 and +8 events, both one way; its uncertainty is half the difference, 1:" in texts[0]
 
 
 def test_a_variable_whose_cuts_are_kept_has_no_dashed_lines_in_its_caption(page):

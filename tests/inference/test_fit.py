@@ -290,3 +290,15 @@ def test_the_interval_covers() -> None:
     assert abs(covered / toys - expected) < 3.0 * np.sqrt(expected * (1.0 - expected) / toys)
     assert abs(np.mean(pulls)) < 3.0 / np.sqrt(toys)
     assert abs(np.std(pulls) - 1.0) < 3.0 / np.sqrt(2.0 * toys)
+
+
+def test_beside_data_an_expectation_has_a_strength_that_is_no_measurement() -> None:
+    """More counts in one channel move the background of the other, whose expectation was made before."""
+    background = estimate(1, spread=0.2)
+    signal = plain([2.0, 6.0, 4.0, 1.0], np.zeros(4))
+    more = 1.2 * background.nominal[4:]
+    assert fit(workspace({"b": background}, {"s": signal})).value == pytest.approx(0.0, abs=1e-6)
+    moved = fit(workspace({"b": background}, {"s": signal}, {"VR": more.round()}))
+    assert moved.asimov_channels == ("SR",) and moved.limit_observed is None and moved.p0 is None
+    assert moved.value is not None and moved.error is not None
+    assert 0.05 * moved.error < abs(moved.value) < moved.error

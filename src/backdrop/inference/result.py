@@ -48,8 +48,10 @@ class Fitted:
 class FitResult:
     """What a fit of a workspace found; names are those of the workspace.
 
-    While a channel holds no data (`asimov_channels`), nothing is observed: the signal strength is zero by construction,
-    its error and the expected limits are the sensitivity, and observed limit and p-value are None.
+    While a channel holds no data (`asimov_channels`), nothing is observed: the signal strength is no measurement, its
+    error and the expected limits are the sensitivity, and observed limit and p-value are None. Without data in any
+    channel the strength is zero by construction; beside channels with data, which move the nuisances that the
+    expectation was made without, it is not.
 
     Attributes
     ----------

@@ -199,6 +199,9 @@ class Toys:
     def interval(self, level: float = 0.6827) -> tuple[float, float]:
         """Return the signal strengths that the data do not reject (Feldman and Cousins, nuisances profiled).
 
+        Strengths may be negative, as everywhere, down to where a bin's expectation would be: the tables of the
+        reference, whose strengths are not, differ for a deficit.
+
         Raises
         ------
         FitError

@@ -80,7 +80,9 @@ def _asimov(method: str, one: FitResult) -> Html:
         return Html()
     text = f"{method}: no data in {', '.join(one.asimov_channels)}; the expected background stands in (Asimov data)."
     if one.poi is not None:
-        text += " The error of the signal strength and the expected limits are the sensitivity."
+        text += (
+            " The value of the signal strength is no measurement; its error and expected limits are the sensitivity."
+        )
     lines = [element("p", text)] if one.asimov_channels else []
     notes = [element("li", note) for note in one.notes if not (one.asimov_channels and "Asimov" in note)]
     return element("div", *lines, element("ul", *notes) if notes else "", at={"class": "box"})

@@ -19,6 +19,7 @@ from .words import Verdict, number, rounded
 __all__ = ["blinding", "health", "provenance", "warnings_of"]
 
 _FEW_EVENTS, _FEW_REPLICAS, _SHOWN, _NOTHING = 10.0, 20, 40, 1e-9
+_ONE_SIDED = 0.1
 
 
 def warnings_of(results: Results) -> tuple[str, ...]:
@@ -119,12 +120,27 @@ def _channel_warnings(method: str, estimate: Estimate, name: str) -> Iterator[st
         yield f"{method}: the prediction in {name} is worth {effective:.3g} events, below {_FEW_EVENTS:g}"
     if negative := int((part.nominal < 0).sum()):
         yield f"{method}: {negative} of {len(part.nominal)} bins of {name} are negative"
+    yield from _one_sided(method, part)
     for block, rows in part.replicas.items():
         yields = rows.sum(axis=1)
         spread = float(yields.std(ddof=1))
         shift = float(yields.mean() - part.nominal.sum())
         if spread > 0 and abs(shift) > max(0.5, 5 / np.sqrt(len(rows))) * spread:
             yield f"{method}: replicas '{block}' in {name} are off the nominal by {shift / spread:+.2f} of their spread"
+
+
+def _one_sided(method: str, part: Estimate) -> Iterator[str]:
+    """Yield which systematics move the yield of a channel one way on both sides: half the difference hides that."""
+    name, nominal = part.channels[0].name, float(part.nominal.sum())
+    error = part.total(name).total
+    for variation in (one for one in part.variations if one not in part.counted):
+        up, down = (float(side.sum()) - nominal for side in part.variations[variation])
+        if up * down > 0.0 and abs(up + down) / 2 > max(abs(up - down) / 2, _ONE_SIDED * error):
+            yield (
+                f"{method}: variation '{variation}' moves {name} by {up:+.3g} and {down:+.3g} events, both one way; "
+                f"its uncertainty is half the difference, {abs(up - down) / 2:.2g}: give the larger side alone, which "
+                "is mirrored"
+            )
 
 
 def _covered(results: Results, method: str) -> str:
