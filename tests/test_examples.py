@@ -22,6 +22,7 @@ from backdrop.learn.train import Training
 from backdrop.region import evaluate
 from backdrop.run.execution import Outcome, execute
 from backdrop.run.samples import read
+from backdrop.validation import Closure
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -149,12 +150,15 @@ def test_the_z_example_in_python_gives_the_same(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = runpy.run_path(str(_ZEE / "analysis.py"))
-    monkeypatch.setattr("backdrop.report", lambda *results, **words: None)
+    shown: list[object] = []
+    monkeypatch.setattr("backdrop.report", lambda path, *results, **words: shown.extend(results))
     script["main"](str(shared_data / "cms2011_zee.parquet"), "electrons")
     text = capsys.readouterr().out
     assert "low_isolated Yield(value=26.46" in text
     assert "high_isolated Yield(value=21.21" in text
-    assert "Closure(peak_mixed: observed 492, predicted 309.332" in text
+    assert "Closure(peak_mixed: observed 492, predicted 309 ± " in text
+    (mixed,) = (one for one in shown if isinstance(one, Closure) and one.channel.name == "peak_mixed")
+    assert mixed.total.predicted == pytest.approx(309.332, abs=5e-4)
     beside, _, under, _ = re.findall(r"correlation (\S+), p (\S+)", text)
     assert float(beside[1]) > 0.1
     assert float(under[1]) == pytest.approx(1 / 201, rel=0.01)

@@ -222,7 +222,7 @@ def test_what_takes_a_workspace_takes_a_model() -> None:
     short = fit(model, level=None)
     assert (short.value, short.error, short.parameters) == (one.value, one.error, one.parameters)
     assert (short.interval, short.limit_expected, short.limit_observed, short.p0) == (None, None, None, None)
-    assert f"mu = {one.value:.4g}" in repr(short)
+    assert f"mu = {one.value:.2f} ± {one.error:.2f}" in repr(short)
 
 
 def test_without_data_the_background_stands_in() -> None:
